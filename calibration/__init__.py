@@ -1,0 +1,1 @@
+"""The field routine, calibration bundles and drift."""

@@ -1,0 +1,1 @@
+"""The services of the lane, their messages, bus, configuration and command line."""

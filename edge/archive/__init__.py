@@ -1,0 +1,1 @@
+"""One HDF5 file and one picture per bag."""

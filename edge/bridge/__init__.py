@@ -1,0 +1,1 @@
+"""Owns the slow devices and publishes their events."""

@@ -1,0 +1,145 @@
+"""The lane's one TOML file, validated at start; every error names the offending key."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from firmware_bridge.scanner import Scanner
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # pragma: no cover - JetPack 6
+    import tomli as tomllib
+
+
+class ConfigError(ValueError):
+    """The configuration file cannot be used; the message says which key and what to do."""
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Lane(_Table):
+    """Table ``[lane]``."""
+
+    name: str = Field("lane-1", min_length=1, max_length=64)
+    state_dir: Path = Field(Path("lane-run"), description="journal, spool, archive, calibration live here")
+    run_dir: Path | None = Field(None, description="ipc sockets; default <state_dir>/run")
+
+
+class Detector(_Table):
+    """Table ``[detector]``: the SPEAD stream."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(7148, ge=0, le=65535)
+    receive_buffer_mib: int = Field(64, ge=1, le=1024)
+    fifo_priority: int = Field(20, ge=0, le=99, description="SCHED_FIFO priority of the receiver thread; 0 = normal")
+
+
+class Belt(_Table):
+    """Table ``[belt]``: the belt and interlock controller."""
+
+    port: Path = Field(Path("dev/belt"), description="serial device; relative paths are below state_dir")
+    lead_air_mm: float = Field(6.0, gt=0, description="air recorded before and after each bag, mm")
+    max_bag_mm: float = Field(320.0, gt=0, description="longer bags end as OversizeBag")
+
+
+class MaskAxis(_Table):
+    """Table ``[mask_axis]``: the x axis of the sample mask M1 (Newport ESP protocol)."""
+
+    port: Path = Path("dev/mask-x")
+    axis: int = Field(1, ge=1, le=3)
+    working_point_um: float = Field(-5.0, description="x0, µm")
+
+
+class Retrieval(_Table):
+    """Table ``[retrieval]``."""
+
+    model: Literal["paper", "full", "map"] = "map"
+    backend: Literal["auto", "host", "cuda"] = "auto"
+    slab_columns: int = Field(64, ge=8, le=256)
+    threads: int = Field(1, ge=1, le=64)
+
+
+class Calibration(_Table):
+    """Table ``[calibration]``."""
+
+    max_age_h: float = Field(24.0, gt=0)
+    max_air_scale: float = Field(0.05, gt=0, description="tube output may differ by this fraction, then EXPIRED")
+
+
+class Inference(_Table):
+    """Table ``[inference]``."""
+
+    threshold: float | None = Field(None, ge=0, le=1, description="None: the one the model was fitted with")
+    min_area_mm2: float = Field(60.0, gt=0, description="smaller regions are not judged")
+
+
+class VerdictTable(_Table):
+    """Table ``[verdict]``."""
+
+    deadline_s: float = Field(60.0, gt=0, description="after bag entry; then UNKNOWN/Timeout")
+    diverter_mm: float = Field(1500.0, gt=0, description="travel from the entry barrier to the diverter")
+    feed: str = Field("", description="extra TCP endpoint of the feed, e.g. tcp://127.0.0.1:7150; empty = bus only")
+
+
+class Archive(_Table):
+    """Table ``[archive]``."""
+
+    enabled: bool = True
+    sheets: bool = Field(True, description="a PNG sheet per bag")
+
+
+class Config(_Table):
+    """The whole file. ``[emulator]`` belongs to the emulated scanner and is passed by unread."""
+
+    lane: Lane = Lane()
+    scanner: Scanner = Scanner()
+    detector: Detector = Detector()
+    belt: Belt = Belt()
+    mask_axis: MaskAxis = MaskAxis()
+    retrieval: Retrieval = Retrieval()
+    calibration: Calibration = Calibration()
+    inference: Inference = Inference()
+    verdict: VerdictTable = VerdictTable()
+    archive: Archive = Archive()
+    emulator: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def state_dir(self) -> Path:
+        """Where everything that must survive a restart lives."""
+        return self.lane.state_dir
+
+    @property
+    def run_dir(self) -> Path:
+        """Where the ipc sockets live."""
+        return self.lane.run_dir or self.state_dir / "run"
+
+    def device_path(self, port: Path) -> Path:
+        """Absolute device paths stay; relative ones lie below the state directory."""
+        return port if port.is_absolute() else self.state_dir / port
+
+
+def load(path: Path | None) -> Config:
+    """Read and validate ``path`` (None: all defaults). Raises :class:`ConfigError` naming file and key."""
+    if path is None:
+        return Config()
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"configuration {path}: cannot be read ({error.strerror}); give an existing file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"configuration {path}: not valid TOML ({error})") from error
+    try:
+        return Config.model_validate(table)
+    except ValidationError as error:
+        lines = []
+        for item in error.errors():
+            key = ".".join(str(part) for part in item["loc"])
+            lines.append(f"  {key} = {item['input']!r}: {item['msg']}")
+        raise ConfigError(f"configuration {path} has {len(lines)} bad key(s):\n" + "\n".join(lines)) from error

@@ -1,0 +1,1 @@
+"""Images to an assessment of threat."""

@@ -1,0 +1,142 @@
+"""What every service's ``main.py`` shares: arguments, signals, logging, status, watchdog."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+
+import zmq
+
+from edge import wire
+from edge.bus import Bus
+from edge.config import Config, ConfigError, load
+from edge.messages import ServiceStatus
+
+STATUS_PERIOD_S = 1.0
+
+
+class Loop:
+    """Poll sockets, call handlers, tick; ends on SIGTERM or SIGINT.
+
+    Status goes to the supervisor without ever blocking, and the systemd watchdog is fed from the progress
+    of this loop only.
+    """
+
+    def __init__(self, bus: Bus, unit: str) -> None:
+        self.bus = bus
+        self.log = logging.getLogger(bus.stamp.source)
+        self.running = True
+        self.counters: dict[str, int] = {}
+        self.queue = 0
+        self.lag_ms = 0.0
+        self.detail = ""
+        self._unit = unit
+        self._work = 0
+        self._poller = zmq.Poller()
+        self._handlers: dict[int | zmq.Socket[bytes], Callable[[], None]] = {}
+        self._ticks: list[Callable[[], None]] = []
+        self._status = bus.socket("status", zmq.PUSH, bind=False)
+        self._last_status = time.monotonic()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.running = False
+
+    def on(self, source: zmq.Socket[bytes] | int, handler: Callable[[], None]) -> None:
+        """Call ``handler`` when ``source`` (socket or file descriptor) can be read."""
+        self._poller.register(source, zmq.POLLIN)
+        self._handlers[source] = handler
+
+    def off(self, source: zmq.Socket[bytes] | int) -> None:
+        """Stop watching ``source``."""
+        self._poller.unregister(source)
+        del self._handlers[source]
+
+    def every_tick(self, tick: Callable[[], None]) -> None:
+        """Call ``tick`` at least ten times a second."""
+        self._ticks.append(tick)
+
+    def count(self, name: str, amount: int = 1) -> None:
+        """Add to a counter shown in the status."""
+        self.counters[name] = self.counters.get(name, 0) + amount
+
+    def worked(self, amount: int = 1) -> None:
+        """Report units of work done; their rate is shown in the status."""
+        self._work += amount
+
+    def run(self) -> None:
+        """Run until stopped."""
+        self.report("ready")
+        notify("READY=1")
+        while self.running:
+            for source, _ in self._poller.poll(100):
+                handler = self._handlers.get(source)
+                if handler is not None:
+                    handler()
+            for tick in self._ticks:
+                tick()
+            if time.monotonic() - self._last_status >= STATUS_PERIOD_S:
+                self.report("ready")
+                notify("WATCHDOG=1")
+        self.report("stopping")
+        notify("STOPPING=1")
+
+    def report(self, state: str) -> None:
+        """Send one status message; dropped when the supervisor is not there."""
+        now = time.monotonic()
+        elapsed, self._last_status = max(now - self._last_status, 1e-3), now
+        status = ServiceStatus.model_validate(
+            {
+                "state": state,
+                "rate_hz": self._work / elapsed,
+                "unit": self._unit,
+                "queue": self.queue,
+                "lag_ms": self.lag_ms,
+                "counters": dict(self.counters),
+                "detail": self.detail,
+            }
+        )
+        self._work = 0
+        with suppress(zmq.Again):
+            self._status.send_multipart(wire.encode("status", self.bus.stamp(status)), flags=zmq.NOBLOCK)
+
+
+def notify(state: str) -> None:
+    """Tell systemd ``state`` (sd_notify); nothing happens without NOTIFY_SOCKET."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock, suppress(OSError):
+        sock.connect("\0" + address[1:] if address.startswith("@") else address)
+        sock.sendall(state.encode())
+
+
+def start(name: str, body: Callable[[Config, Bus], None]) -> int:
+    """Entry point of a service: read ``--config``, set up logging and the bus, run ``body``."""
+    parser = argparse.ArgumentParser(prog=f"python -m edge.{name}.main", description=f"Darklane {name} service")
+    parser.add_argument("--config", type=Path, help="TOML file of the lane; default: all defaults")
+    arguments = parser.parse_args()
+    logging.basicConfig(
+        level=os.environ.get("DARKLANE_LOG", "INFO"), format=f"%(asctime)s {name} %(levelname)s %(message)s", stream=sys.stderr
+    )
+    try:
+        config = load(arguments.config)
+    except ConfigError as error:
+        logging.getLogger(name).error("%s", error)
+        return 2
+    bus = Bus(config.run_dir, name)
+    try:
+        body(config, bus)
+    finally:
+        bus.close()
+    return 0

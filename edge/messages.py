@@ -1,0 +1,314 @@
+"""Every message of the internal bus and of the verdict feed, as pydantic models.
+
+On the wire a message is ``[topic, msgpack map, raw array, raw array, ...]``. The map is the model with
+``arrays`` naming each raw frame; arrays are C-ordered, little-endian, and never copied to change layout:
+(phase | channel, bin, row, column) from readout to inference. New fields have defaults; types never change.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+#: Channels of the images message, in this order.
+CHANNELS = ("transmission", "refraction_um", "dark_field_um2", "offset")
+
+Arrays = dict[str, npt.NDArray[np.generic]]
+
+
+class Message(BaseModel):
+    """Header fields that every message carries."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    #: Names of the raw arrays that follow the map, in order.
+    ARRAYS: ClassVar[tuple[str, ...]] = ()
+
+    schema_id: str = Field(description="message name and version, e.g. 'slab/1'")
+    seq: int = Field(0, ge=0, description="counts the messages of one source and boot")
+    boot_id: str = Field("", description="changes whenever the source process starts")
+    t_ns: int = Field(0, ge=0, description="time of sending, ns since 1970")
+    clock_state: Literal["tai", "realtime"] = "realtime"
+    source: str = Field("", description="sending service")
+
+
+class DeviceEventKind(str, Enum):
+    """What a device reported."""
+
+    BAG_ENTRY = "bag_entry"
+    BAG_EXIT = "bag_exit"
+    INTERLOCK = "interlock"
+    DEVICE_LOST = "device_lost"
+    DEVICE_FOUND = "device_found"
+    ENCODER = "encoder"
+
+
+class DeviceEvent(Message):
+    """bridge → all (PUB topic ``event``): something happened at the belt or to a device."""
+
+    schema_id: Literal["device-event/1"] = "device-event/1"
+    kind: DeviceEventKind
+    device: str = "belt"
+    event_seq: int = Field(0, ge=0, description="counter of the device itself; a gap means a lost event")
+    encoder: int = Field(0, description="belt encoder, counts")
+    event_t_ns: int = Field(0, ge=0, description="when it happened, ns since 1970")
+    bag_id: str = Field("", description="bag entry and exit: unique id given by the bridge at entry")
+    bag_tag: str = Field("", description="what the belt controller read from the bag (barcode, RFID or text)")
+    interlock_closed: bool | None = None
+    detail: str = ""
+
+
+class DeviceCommand(Message):
+    """calibration, verdict → bridge (DEALER/ROUTER), acknowledged by :class:`CommandReply`."""
+
+    schema_id: Literal["device-command/1"] = "device-command/1"
+    device: Literal["belt", "bridge"] = "belt"
+    action: Literal["clear_line", "events_since", "status"]
+    bag_id: str = ""
+    encoder_from: int = 0
+    encoder_to: int = 0
+    after_seq: int = Field(0, ge=0, description="events_since: events with a larger bridge seq are returned")
+
+
+class CommandReply(Message):
+    """bridge → sender of a command."""
+
+    schema_id: Literal["command-reply/1"] = "command-reply/1"
+    ok: bool
+    reason: str = ""
+    events: tuple[DeviceEvent, ...] = ()
+    devices: dict[str, str] = Field(default_factory=dict)
+
+
+class BagMessage(Message):
+    """Fields of every message about one bag."""
+
+    bag_id: str = Field(min_length=1, max_length=128)
+    scan_id: str = Field("", max_length=128, description="one pass of one bag through the scanner")
+    encoder: int = 0
+
+
+class Fault(str, Enum):
+    """Why a bag cannot be cleared (DICOS and BHS vocabulary where it has the word)."""
+
+    TIMEOUT = "Timeout"
+    INCOMPLETE_SCAN = "IncompleteScan"
+    CLIPPED_BAG = "ClippedBag"
+    OVERSIZE_BAG = "OversizeBag"
+    OUT_OF_BOUNDS = "OutOfBounds"
+    USER_INTERRUPT = "UserInterrupt"
+    FAILED_RECON = "FailedRecon"
+    CALIBRATION_EXPIRED = "CalibrationExpired"
+    DETECTOR_FAULT = "DetectorFault"
+    SERVICE_RESTART = "ServiceRestart"
+    IDENTITY_DOUBT = "IdentityDoubt"
+
+
+class Slab(BagMessage):
+    """readout → retrieval: phase sums of consecutive columns of one bag, complete in all four groups.
+
+    The last slab of a bag has ``last`` set and may have zero columns. A bag that had to be given up ends
+    with a last slab that names the fault.
+    """
+
+    ARRAYS = ("phase_sums", "weights", "weights_sq")
+    schema_id: Literal["slab/1"] = "slab/1"
+    index: int = Field(ge=0, description="0, 1, 2 … without a gap within one bag")
+    last: bool = False
+    fault: Fault | None = None
+    column0: int = Field(ge=0, description="first column of this slab on the bag's grid")
+    columns: int = Field(ge=0, le=256)
+    rows: int = Field(ge=0)
+    grid_um: float = Field(gt=0, description="column spacing h, µm of belt travel")
+    origin_um: float = Field(description="belt travel of column 0 of the bag's grid, µm")
+    bag_from_um: float = Field(description="belt travel of the bag's leading edge (light barrier), µm")
+    bag_to_um: float | None = Field(None, description="of its trailing edge; set in the last slab at the latest")
+    frames: int = Field(0, ge=0, description="frames summed so far for this bag")
+    lost_frames: int = Field(0, ge=0, description="frames of this bag known to be lost so far")
+    lost_packets: int = Field(0, ge=0)
+    first_frame_t_ns: int = 0
+    last_frame_t_ns: int = 0
+    calibration_id: str = Field("", description="calibration whose pixel mask was applied")
+
+
+class ImageSlab(BagMessage):
+    """retrieval → inference, archive, console: retrieved images of one slab's columns.
+
+    ``images`` and ``sigma``: float32 (4 channels, 2 bins, rows, columns); ``flags``: uint16 (2, rows, columns).
+    """
+
+    ARRAYS = ("images", "sigma", "flags")
+    schema_id: Literal["images/1"] = "images/1"
+    index: int = Field(ge=0)
+    last: bool = False
+    fault: Fault | None = None
+    column0: int = Field(ge=0)
+    columns: int = Field(ge=0, le=256)
+    rows: int = Field(ge=0)
+    grid_um: float = Field(gt=0)
+    row_pitch_um: float = Field(gt=0)
+    origin_um: float
+    bag_from_um: float
+    bag_to_um: float | None = None
+    frames: int = Field(0, ge=0)
+    lost_frames: int = Field(0, ge=0)
+    lost_packets: int = Field(0, ge=0)
+    first_frame_t_ns: int = 0
+    last_frame_t_ns: int = 0
+    calibration_id: str = Field("", description="empty: no valid calibration, nothing was retrieved")
+    calibration_created_ns: int = Field(0, ge=0)
+    model: str = Field("map", description="retrieval model: paper, full or map")
+    kernel_backend: str = Field("", description="host-avx2, cuda-sm87 …")
+    air_scale: tuple[float, float] = Field((1.0, 1.0), description="tube output against calibration, per bin")
+    retrieval_ms: float = Field(0.0, ge=0)
+
+
+class Candidate(BaseModel):
+    """One material that an object may be."""
+
+    model_config = ConfigDict(frozen=True)
+    material: str
+    probability: float = Field(ge=0, le=1)
+    threat: bool
+
+
+class DetectedObject(BaseModel):
+    """One region of the bag that was judged; pixel coordinates on the bag's image."""
+
+    model_config = ConfigDict(frozen=True)
+    box: tuple[int, int, int, int] = Field(description="row0, column0, row1, column1; half open")
+    polygon: tuple[tuple[float, float], ...] = Field(description="outline as (row, column) vertices")
+    area_mm2: float = Field(ge=0)
+    probability: float = Field(ge=0, le=1, description="probability that it is a threat material")
+    category: Literal["explosive", "benign", "opaque", "unknown"] = "unknown"
+    candidates: tuple[Candidate, ...] = ()
+    features: dict[str, float] = Field(default_factory=dict, description="R_df, R_ab, R_of and their 1-σ")
+
+
+class Assessment(BagMessage):
+    """inference → verdict: what was found in one bag."""
+
+    schema_id: Literal["assessment/1"] = "assessment/1"
+    fault: Fault | None = None
+    score: float = Field(0.0, ge=0, le=1, description="probability that the bag holds a threat")
+    threshold: float = Field(0.5, ge=0, le=1)
+    objects: tuple[DetectedObject, ...] = ()
+    calibration_id: str = ""
+    calibration_created_ns: int = 0
+    model_id: str = ""
+    model_version: str = ""
+    model_sha256: str = ""
+    kernel_backend: str = ""
+    inference_runtime: str = ""
+    frames: int = 0
+    lost_frames: int = 0
+    lost_packets: int = 0
+    columns: int = 0
+    rows: int = 0
+    first_frame_t_ns: int = 0
+    last_frame_t_ns: int = 0
+    retrieval_ms: float = 0.0
+    inference_ms: float = 0.0
+    air_scale: tuple[float, float] = (1.0, 1.0)
+
+
+class Decision(str, Enum):
+    """DICOS AlarmDecision of one bag."""
+
+    ALARM = "ALARM"
+    CLEAR = "CLEAR"
+    UNKNOWN = "UNKNOWN"
+
+
+#: The same decision in IATA RP1745 words.
+IATA = {Decision.ALARM: "REJ", Decision.CLEAR: "CLR", Decision.UNKNOWN: "UCL"}
+
+
+class Verdict(BagMessage):
+    """verdict → world: the one final decision about a bag, or a supplement to it."""
+
+    schema_id: Literal["verdict/1"] = "verdict/1"
+    decision: Decision
+    iata: Literal["REJ", "CLR", "UCL"]
+    reason: Fault | None = Field(None, description="set when and only when the decision is UNKNOWN")
+    final: bool = Field(True, description="False: a late result, published as a supplement only")
+    supersedes: int | None = Field(None, description="feed sequence of the verdict that this one supplements")
+    bag_tag: str = ""
+    bag_id_type: Literal["barcode", "rfid", "text"] = "text"
+    tip: bool = Field(False, description="threat image projection: the threat was inserted for training")
+    scan_start_t_ns: int = 0
+    scan_stop_t_ns: int = 0
+    encoder_window: tuple[int, int] = (0, 0)
+    deadline_ns: int = Field(0, ge=0)
+    deadline_encoder: int = 0
+    score: float = Field(0.0, ge=0, le=1)
+    threshold: float = Field(0.5, ge=0, le=1)
+    objects: tuple[DetectedObject, ...] = ()
+    calibration_id: str = ""
+    calibration_created_ns: int = 0
+    model_id: str = ""
+    model_version: str = ""
+    model_sha256: str = ""
+    kernel_backend: str = ""
+    inference_runtime: str = ""
+    frames: int = 0
+    lost_frames: int = 0
+    lost_packets: int = 0
+    retrieval_ms: float = 0.0
+    inference_ms: float = 0.0
+    latency_ms: float | None = Field(None, description="last frame of the bag to this verdict")
+    air_scale: tuple[float, float] = (1.0, 1.0)
+    detail: str = ""
+
+
+class LaneState(Message):
+    """verdict → world, topic ``lane.state``: heartbeat."""
+
+    schema_id: Literal["lane-state/1"] = "lane-state/1"
+    state: Literal["STARTING", "READY", "SCANNING", "DEGRADED", "FAULT"]
+    calibration_id: str = ""
+    calibration_state: Literal["UNCALIBRATED", "CALIBRATED", "EXPIRED", "INVALID"] = "UNCALIBRATED"
+    bags_in_flight: int = 0
+    verdicts: int = 0
+    dropped: int = Field(0, description="feed messages that a slow subscriber did not take")
+    detail: str = ""
+
+
+class BagNotice(BagMessage):
+    """verdict → world, topics ``bag.start`` and ``bag.end``."""
+
+    schema_id: Literal["bag-notice/1"] = "bag-notice/1"
+    bag_tag: str = ""
+    deadline_ns: int = 0
+    ended: bool = False
+
+
+class ServiceStatus(Message):
+    """every service → supervisor (PUB topic ``status``), once a second."""
+
+    schema_id: Literal["service-status/1"] = "service-status/1"
+    state: Literal["starting", "ready", "stopping", "fault"] = "ready"
+    rate_hz: float = Field(0.0, ge=0, description="units of work per second since the last status")
+    unit: str = Field("msg", description="what rate_hz counts: frames, slabs, bags …")
+    queue: int = Field(0, ge=0, description="work waiting")
+    lag_ms: float = Field(0.0, ge=0, description="age of the oldest data in hand")
+    counters: dict[str, int] = Field(default_factory=dict)
+    detail: str = ""
+
+
+AnyMessage = Annotated[
+    DeviceEvent
+    | DeviceCommand
+    | CommandReply
+    | Slab
+    | ImageSlab
+    | Assessment
+    | Verdict
+    | LaneState
+    | BagNotice
+    | ServiceStatus,
+    Field(discriminator="schema_id"),
+]

@@ -1,0 +1,1 @@
+"""Detector packets to phase sums per bag."""

@@ -1,0 +1,1 @@
+"""Phase sums to transmission, refraction, dark-field and offset images."""

@@ -1,0 +1,1 @@
+"""One verdict per bag: deadline, journal, feed."""

@@ -1,0 +1,1 @@
+"""The emulated scanner: processes that speak the same bytes as the hardware."""

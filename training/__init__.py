@@ -1,0 +1,1 @@
+"""Offline: simulated data sets and fitted models."""
