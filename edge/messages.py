@@ -66,7 +66,7 @@ class DeviceCommand(Message):
 
     schema_id: Literal["device-command/1"] = "device-command/1"
     device: Literal["belt", "bridge"] = "belt"
-    action: Literal["clear_line", "events_since", "status"]
+    action: Literal["clear_line", "events_since", "status", "belt_start", "belt_stop"]
     bag_id: str = ""
     encoder_from: int = 0
     encoder_to: int = 0
@@ -86,7 +86,7 @@ class CommandReply(Message):
 class BagMessage(Message):
     """Fields of every message about one bag."""
 
-    bag_id: str = Field(min_length=1, max_length=128)
+    bag_id: str = Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._-]+$")
     scan_id: str = Field("", max_length=128, description="one pass of one bag through the scanner")
     encoder: int = 0
 

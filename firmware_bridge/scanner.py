@@ -43,8 +43,8 @@ class Scanner(BaseModel):
         NATIVE_ROWS, ge=16, le=NATIVE_ROWS, multiple_of=16, description="native rows read out (a smaller field for tests)"
     )
     frame_rate_hz: float = Field(119.0, gt=0, le=2000, description="detector frames per second [A]")
-    belt_speed_mm_s: float = Field(11.9, gt=0, description="belt speed, mm/s")
-    encoder_um: float = Field(10.0, gt=0, description="belt travel per encoder count, µm [A]")
+    belt_speed_mm_s: float = Field(11.7, gt=0, description="belt speed, mm/s")
+    encoder_um: float = Field(1.0, gt=0, description="belt travel per encoder count, µm [A]")
     barrier_to_beam_mm: float = Field(
         30.0, gt=0, description="travel from the entry light barrier to column 0's line of sight, mm [A]"
     )

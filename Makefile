@@ -1,0 +1,50 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.darklane-installed
+NATIVE := $(shell find kernels firmware_bridge -name '*.cpp' -o -name '*.cuh' -o -name '*.cu' -o -name 'CMakeLists.txt' 2>/dev/null)
+
+.PHONY: demo test lint bench clean install build lock
+.DEFAULT_GOAL := test
+
+install: $(STAMP)
+
+$(VENV)/.python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	touch $@
+
+$(VENV)/.dependencies: requirements.lock | $(VENV)/.python
+	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
+	touch $@
+
+$(STAMP): $(VENV)/.dependencies pyproject.toml CMakeLists.txt $(NATIVE)
+	$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
+	touch $@
+
+# Rebuild the compiled parts after a change of C++ or CUDA sources; safe to run from several shells.
+build:
+	flock $(VENV)/.build-lock $(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
+
+demo: install
+	$(BIN)/darklane demo --state-dir demo-run
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/pytest
+
+bench: install
+	$(BIN)/darklane bench
+
+lock: | $(VENV)/.python
+	$(BIN)/pip-compile --quiet --all-build-deps --extra dev --generate-hashes --allow-unsafe --strip-extras \
+	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file requirements.lock pyproject.toml
+
+clean:
+	rm -rf build dist demo-run lane-run .mypy_cache .ruff_cache .pytest_cache .hypothesis
