@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any, Literal
@@ -143,3 +144,24 @@ def load(path: Path | None) -> Config:
             key = ".".join(str(part) for part in item["loc"])
             lines.append(f"  {key} = {item['input']!r}: {item['msg']}")
         raise ConfigError(f"configuration {path} has {len(lines)} bad key(s):\n" + "\n".join(lines)) from error
+
+
+def dump(config: Config) -> str:
+    """TOML text of ``config`` that :func:`load` reads back to the same value (None is left out)."""
+    tables = config.model_dump(mode="json", exclude_none=True)
+    lines: list[str] = []
+    for name, table in tables.items():
+        _dump_table(lines, name, table)
+    return "\n".join(lines) + "\n"
+
+
+def _dump_table(lines: list[str], name: str, table: dict[str, Any]) -> None:
+    lines.append(f"[{name}]")
+    for key, value in table.items():
+        if not isinstance(value, dict):
+            # Strings, numbers, booleans and arrays of them are written the same in JSON and in TOML.
+            lines.append(f"{key} = {json.dumps(value)}")
+    lines.append("")
+    for key, value in table.items():
+        if isinstance(value, dict):
+            _dump_table(lines, f"{name}.{key}", value)

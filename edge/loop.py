@@ -46,6 +46,7 @@ class Loop:
         self._ticks: list[Callable[[], None]] = []
         self._status = bus.socket("status", zmq.PUSH, bind=False)
         self._last_status = time.monotonic()
+        self._parent = os.getppid()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
 
@@ -86,6 +87,8 @@ class Loop:
             for tick in self._ticks:
                 tick()
             if time.monotonic() - self._last_status >= STATUS_PERIOD_S:
+                # A supervisor that was killed cannot stop its services; they must not outlive it.
+                self.running = self.running and os.getppid() == self._parent
                 self.report("ready")
                 notify("WATCHDOG=1")
         self.report("stopping")
