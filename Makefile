@@ -16,7 +16,14 @@ $(VENV)/.python:
 	touch $@
 
 $(VENV)/.dependencies: requirements.lock | $(VENV)/.python
-	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
+	if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+	  $(BIN)/pip install --quiet --require-hashes -r requirements.lock; \
+	else \
+	  $(BIN)/python -m pip install --quiet tomli scikit-build-core nanobind cmake ninja && \
+	  $(BIN)/python -c 'import tomli; p = tomli.load(open("pyproject.toml", "rb"))["project"]; \
+	    print(*p["dependencies"], *p["optional-dependencies"]["dev"], sep="\n")' > $(VENV)/ranges.txt && \
+	  $(BIN)/pip install --quiet -r $(VENV)/ranges.txt; \
+	fi
 	touch $@
 
 $(STAMP): $(VENV)/.dependencies pyproject.toml CMakeLists.txt $(NATIVE)
@@ -42,9 +49,15 @@ test: lint
 bench: install
 	$(BIN)/darklane bench
 
+# Versions and hashes only, no registry address. Resolved for CPython 3.11; older Pythons install by range.
 lock: | $(VENV)/.python
-	$(BIN)/pip-compile --quiet --all-build-deps --extra dev --generate-hashes --allow-unsafe --strip-extras \
-	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file requirements.lock pyproject.toml
+	mkdir -p build
+	$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
+	  print(*p["project"]["dependencies"], *p["project"]["optional-dependencies"]["dev"], \
+	        *p["build-system"]["requires"], "cmake", "ninja", sep="\n")' > build/requirements.in
+	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
+	  --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+	  --output-file requirements.lock build/requirements.in
 
 clean:
 	rm -rf build dist demo-run lane-run .mypy_cache .ruff_cache .pytest_cache .hypothesis
