@@ -1,0 +1,31 @@
+"""The emulator's own table ``[emulator]``: everything about the simulated scanner that no service may read."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from firmware_bridge.scanner import Scanner
+
+
+class EmulatorSettings(BaseModel):
+    """Imperfections and pace of the emulated scanner (TOML table ``[emulator]``)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seed: int = Field(1, ge=0, description="of the scanner itself: noise, gains, dead and hot pixels, mask offsets")
+    dead_pixels: float = Field(0.0005, ge=0, le=0.2, description="fraction of detector pixels that never count")
+    hot_pixels: float = Field(0.0002, ge=0, le=0.2, description="fraction of detector pixels that count without light")
+    hot_counts: float = Field(400.0, ge=0, le=60_000, description="mean counts per frame of a hot pixel")
+    gain_spread: float = Field(0.03, ge=0, le=0.3, description="1-σ spread of pixel gains (column part and pixel part)")
+    mask_segment_um: float = Field(1.5, ge=0, le=10, description="1-σ offset between the three joined mask segments, µm")
+    mask_drift_um: float = Field(2.0, ge=0, le=10, description="amplitude of the slow drift of the curve centres over rows, µm")
+    tube_drift_per_min: float = Field(0.0, ge=-0.5, le=0.5, description="relative change of the tube output per minute")
+    plane_offset_mm: float = Field(0.0, ge=-200, le=200, description="objects lie this far behind the nominal plane, mm")
+    fine_grid_um: float = Field(75.0, gt=0, le=150, description="grid along the belt on which scenes are prepared, µm")
+    bag_gap_mm: float = Field(40.0, ge=0, le=5000, description="free belt between the end of one bag and the next, mm")
+    time_scale: float = Field(1.0, gt=0, le=100, description="frames are sent this many times faster than real time")
+
+
+def field_height_mm(scanner: Scanner) -> float:
+    """Height of the field of view in the plane of the objects, mm."""
+    return scanner.rows * scanner.row_pitch_um / 1e3
