@@ -55,11 +55,15 @@ class Bus:
             raise ValueError(f"run_dir {self.run_dir}: path of {path} is too long for a Unix socket; use a shorter one")
         return f"ipc://{path}"
 
-    def socket(self, name: str, kind: int, *, bind: bool) -> zmq.Socket[bytes]:
-        """Socket of type ``kind`` bound or connected to endpoint ``name``; linger 0, the table's HWM."""
+    def socket(self, name: str, kind: int, *, bind: bool, immediate: bool = False) -> zmq.Socket[bytes]:
+        """Socket of type ``kind`` bound or connected to endpoint ``name``; linger 0, the table's HWM.
+
+        ``immediate``: queue only to a peer that is there, so that nothing stale is delivered to one that comes later.
+        """
         entry = endpoint(name)
         sock = self.context.socket(kind)
         sock.linger = 0
+        sock.immediate = immediate
         sock.set_hwm(entry.hwm)
         if bind:
             sock.bind(self._url(name))

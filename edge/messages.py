@@ -286,6 +286,16 @@ class BagNotice(BagMessage):
     ended: bool = False
 
 
+class Hello(Message):
+    """verdict → world, topic ``hello``: who speaks; sent at start and whenever somebody subscribes to it."""
+
+    schema_id: Literal["hello/1"] = "hello/1"
+    lane: str = Field("", max_length=64)
+    software: str = Field("", description="name and version")
+    last_verdict_seq: int = Field(0, ge=0, description="newest journaled bag.verdict; ask for the gap behind it")
+    heartbeat_s: float = Field(1.0, gt=0, description="period of lane.state; three missing mean silence")
+
+
 class ServiceStatus(Message):
     """every service → supervisor (PUB topic ``status``), once a second."""
 
@@ -309,6 +319,7 @@ AnyMessage = Annotated[
     | Verdict
     | LaneState
     | BagNotice
+    | Hello
     | ServiceStatus,
     Field(discriminator="schema_id"),
 ]
