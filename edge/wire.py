@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgpack
 import numpy as np
+import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
 
 from edge.messages import AnyMessage, Arrays, Message
@@ -25,7 +26,9 @@ class WireError(ValueError):
     """A received message is not one of ours; the text says which part and why."""
 
 
-def encode(topic: str, message: Message, arrays: Arrays | None = None) -> list[bytes | memoryview]:
+def encode(
+    topic: str, message: Message, arrays: Mapping[str, npt.NDArray[np.generic]] | None = None
+) -> list[bytes | memoryview]:
     """Frames of ``message`` with its arrays; ValueError when the arrays are not the declared ones."""
     arrays = arrays or {}
     if tuple(arrays) != message.ARRAYS:
@@ -36,7 +39,9 @@ def encode(topic: str, message: Message, arrays: Arrays | None = None) -> list[b
     for name, array in arrays.items():
         contiguous = np.ascontiguousarray(array)
         if contiguous.dtype.str not in DTYPES:
-            raise ValueError(f"{name}: dtype {contiguous.dtype} does not cross the wire; use one of {sorted(DTYPES)}")
+            raise ValueError(
+                f"{name}: dtype {contiguous.dtype} does not cross the wire; use one of {sorted(DTYPES)}"
+            )
         described.append({"name": name, "dtype": contiguous.dtype.str, "shape": list(contiguous.shape)})
         frames.append(contiguous.data.cast("B") if contiguous.size else b"")
     if described:
@@ -90,7 +95,9 @@ def _arrays(described: Any, frames: Sequence[bytes | memoryview]) -> Arrays:
             if not all(isinstance(n, int) and 0 <= n <= 1 << 24 for n in shape) or len(shape) > 5:
                 raise WireError(f"array {name}: shape {shape!r:.80} is not allowed")
         except (TypeError, KeyError) as error:
-            raise WireError(f"array description {entry!r:.80} is not a map with name, dtype and shape") from error
+            raise WireError(
+                f"array description {entry!r:.80} is not a map with name, dtype and shape"
+            ) from error
         size = math.prod(shape) * np.dtype(dtype).itemsize
         if size != len(frame) or size > MAX_ARRAY_BYTES:
             raise WireError(f"array {name}: {len(frame)} bytes, but {dtype} {shape} needs {size}")
