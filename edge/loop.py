@@ -130,7 +130,9 @@ def start(name: str, body: Callable[[Config, Bus], None]) -> int:
     parser.add_argument("--config", type=Path, help="TOML file of the lane; default: all defaults")
     arguments = parser.parse_args()
     logging.basicConfig(
-        level=os.environ.get("DARKLANE_LOG", "INFO"), format=f"%(asctime)s {name} %(levelname)s %(message)s", stream=sys.stderr
+        level=os.environ.get("DARKLANE_LOG", "INFO"),
+        format=f"%(asctime)s {name} %(levelname)s %(message)s",
+        stream=sys.stderr,
     )
     try:
         config = load(arguments.config)

@@ -45,13 +45,36 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 )
 
 SERVICES: tuple[Service, ...] = (
-    Service("bridge", "edge.bridge.main", (), ("events", "commands"), 5.0, "owns the belt controller; publishes its events"),
-    Service("verdict", "edge.verdict.main", ("events", "assessments", "commands"), ("feed",), 5.0,
-            "one verdict per bag; journal; feed"),
-    Service("inference", "edge.inference.main", ("images",), ("assessments",), 10.0, "finds threat materials in the images"),
-    Service("retrieval", "edge.retrieval.main", ("slabs",), ("images", "image-tap"), 10.0,
-            "phase sums to transmission, refraction, dark-field, offset"),
-    Service("readout", "edge.readout.main", ("events", "commands"), ("slabs",), 5.0, "detector packets to phase sums per bag"),
+    Service(
+        "bridge", "edge.bridge.main", (), ("events", "commands"), 5.0, "owns the belt controller; publishes its events"
+    ),
+    Service(
+        "verdict",
+        "edge.verdict.main",
+        ("events", "assessments", "commands"),
+        ("feed",),
+        5.0,
+        "one verdict per bag; journal; feed",
+    ),
+    Service(
+        "inference", "edge.inference.main", ("images",), ("assessments",), 10.0, "finds threat materials in the images"
+    ),
+    Service(
+        "retrieval",
+        "edge.retrieval.main",
+        ("slabs",),
+        ("images", "image-tap"),
+        10.0,
+        "phase sums to transmission, refraction, dark-field, offset",
+    ),
+    Service(
+        "readout",
+        "edge.readout.main",
+        ("events", "commands"),
+        ("slabs",),
+        5.0,
+        "detector packets to phase sums per bag",
+    ),
     Service("archive", "edge.archive.main", ("image-tap", "feed"), (), 30.0, "one HDF5 file and one picture per bag"),
 )
 

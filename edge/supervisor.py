@@ -127,7 +127,9 @@ class Supervisor:
             if time.monotonic() > deadline:
                 late = [c for c in self.children.values() if not c.ready]
                 tail = "\n".join(f"--- {c.log}\n{_tail(c.log)}" for c in late)
-                raise RuntimeError(f"not ready after {timeout_s:.0f} s: {', '.join(c.service.name for c in late)}\n{tail}")
+                raise RuntimeError(
+                    f"not ready after {timeout_s:.0f} s: {', '.join(c.service.name for c in late)}\n{tail}"
+                )
             time.sleep(0.05)
 
     def stop(self) -> None:

@@ -40,7 +40,11 @@ class Scanner(BaseModel):
     m2_aperture_um: float = Field(28.0, gt=0, description="aperture of M2, µm [P]")
     row_binning: Literal[1, 2, 4] = Field(4, description="native rows summed into one row by the detector")
     native_rows: int = Field(
-        NATIVE_ROWS, ge=16, le=NATIVE_ROWS, multiple_of=16, description="native rows read out (a smaller field for tests)"
+        NATIVE_ROWS,
+        ge=16,
+        le=NATIVE_ROWS,
+        multiple_of=16,
+        description="native rows read out (a smaller field for tests)",
     )
     frame_rate_hz: float = Field(119.0, gt=0, le=2000, description="detector frames per second [A]")
     belt_speed_mm_s: float = Field(11.7, gt=0, description="belt speed, mm/s")

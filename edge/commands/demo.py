@@ -1,0 +1,146 @@
+"""``darklane demo``: eight simulated bags through the real lane, truth against verdict at the end."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from edge.commands.options import ConfigOption, configuration, fail
+from edge.emulated import EmulatedScanner, EmulatorError
+from edge.lane import Lane, LaneError, LaneRun
+from edge.lane_view import COLOURS, follow
+from edge.messages import Verdict
+
+
+def demo(
+    config: ConfigOption = None,
+    state_dir: Annotated[Path, typer.Option("--state-dir", help="Emptied first; the demo's results stay here.")] = Path(
+        "demo-run"
+    ),
+    plan: Annotated[str, typer.Option("--plan", help="A shipped plan's name or a JSON file.")] = "demo",
+) -> None:
+    """Calibrate an emulated scanner, scan its bags, print truth against verdict.
+
+    Exit code 0 only if every bag got exactly one final verdict and no frame was lost unseen. X-rays and bags are
+    simulated; packets, services, calibration, retrieval and verdicts are the real ones.
+    """
+    console = Console()
+    _empty(state_dir)
+    settings = configuration(config, state_dir)
+    started = time.monotonic()
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, soft_wrap=True, markup=False)
+
+    try:
+        with Lane(settings, emulate=True, plan=plan, say=say) as lane:
+            follow(lane, console)
+            scanner = lane.scanner
+            assert scanner is not None
+            problems = check(lane.result, scanner)
+            summary(lane.result, scanner, console)
+    except (LaneError, EmulatorError, RuntimeError, ValueError) as error:
+        fail(str(error), 1)
+    except KeyboardInterrupt:
+        fail("interrupted", 130)
+    _where(state_dir, say)
+    say(f"{time.monotonic() - started:.0f} s in all")
+    if problems:
+        fail("; ".join(problems), 1)
+
+
+def _empty(state_dir: Path) -> None:
+    """Remove an earlier demo; anything else in the way is left alone."""
+    if not state_dir.exists():
+        return
+    if not (state_dir / "lane.toml").is_file():
+        fail(f"--state-dir {state_dir}: exists and is not an earlier demo; name another folder")
+    shutil.rmtree(state_dir)
+
+
+def check(result: LaneRun, scanner: EmulatedScanner) -> list[str]:
+    """What went wrong with the lane itself: bags without exactly one final verdict, frames lost unseen."""
+    problems = []
+    bags = scanner.bags()
+    if len(result.entered) != len(bags):
+        problems.append(f"{len(bags)} bags passed, but the lane saw {len(result.entered)}")
+    for bag_id in result.entered:
+        finals = sum(v.final for v in result.verdicts.get(bag_id, []))
+        if finals != 1:
+            problems.append(f"{bag_id} has {finals} final verdicts")
+    for bag in bags:
+        verdict = _final(result, bag)
+        if verdict is None:
+            continue
+        sent = bag.get("frames_dropped_by_fault", 0)
+        if sent and not verdict.lost_frames:
+            problems.append(f"{verdict.bag_id}: {sent} frames were lost unseen")
+    return problems
+
+
+def _final(result: LaneRun, bag: dict[str, Any]) -> Verdict | None:
+    """The final verdict of the bag that carries this truth's tag."""
+    for verdicts in result.verdicts.values():
+        for verdict in verdicts:
+            if verdict.final and verdict.bag_tag == bag["tag"]:
+                return verdict
+    return None
+
+
+def summary(result: LaneRun, scanner: EmulatedScanner, console: Console) -> None:
+    """Print truth against verdict, one row per bag."""
+    table = Table(title="Simulated bags: truth against verdict")
+    for heading in (
+        "bag",
+        "kind",
+        "hidden in it",
+        "verdict",
+        "score",
+        "best guess",
+        "frames",
+        "lost",
+        "after last frame",
+    ):
+        table.add_column(heading)
+    right = 0
+    for bag in scanner.bags():
+        target = bag.get("target") or None
+        truth = f"{target['material']} {target['path_mm']:.0f} mm" if target else "no threat"
+        verdict = _final(result, bag)
+        if verdict is None:
+            table.add_row(bag["tag"], bag["kind"], truth, "[red]none[/]", "", "", "", "", "")
+            continue
+        right += verdict.decision.value == ("ALARM" if target else "CLEAR")
+        colour = COLOURS[verdict.decision]
+        reason = f" {verdict.reason.value}" if verdict.reason else ""
+        latency = f"{verdict.latency_ms / 1e3:.2f} s" if verdict.latency_ms is not None else ""
+        row = (
+            bag["tag"], bag["kind"], truth, f"[{colour}]{verdict.decision.value}[/]{reason}", f"{verdict.score:.2f}",
+            _best(verdict), str(verdict.frames), str(verdict.lost_frames), latency,
+        )  # fmt: skip
+        table.add_row(*row)
+    console.print(table)
+    console.print(f"{right} of {len(scanner.bags())} verdicts agree with the truth (simulated bags)", highlight=False)
+
+
+def _best(verdict: Verdict) -> str:
+    threats = [o for o in verdict.objects if o.category == "explosive" and o.candidates]
+    if not threats:
+        return ""
+    best = max(threats, key=lambda o: o.probability).candidates[0]
+    return f"{best.material} {best.probability:.0%}"
+
+
+def _where(state_dir: Path, say: Callable[[str], None]) -> None:
+    say(f"journal   {state_dir / 'journal.sqlite'}  (darklane verdicts --json --state-dir {state_dir})")
+    archive = state_dir / "archive"
+    files, sheets = len(list(archive.glob("*.h5"))), len(list(archive.glob("*.png")))
+    say(f"archive   {archive}  ({files} HDF5 files, {sheets} PNG sheets)")
+    say(f"logs      {state_dir / 'log'}")

@@ -1,0 +1,44 @@
+"""``darklane run``: the services of one lane on real devices or on the emulated scanner."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from edge.commands.options import ConfigOption, StateDirOption, configuration, fail
+from edge.emulated import EmulatorError
+from edge.lane import Lane, LaneError
+from edge.lane_view import follow
+
+
+def run(
+    config: ConfigOption = None,
+    state_dir: StateDirOption = None,
+    emulate: Annotated[bool, typer.Option("--emulate", help="Use the emulated scanner instead of devices.")] = False,
+    plan: Annotated[
+        str,
+        typer.Option("--plan", help="With --emulate: which bags come; a shipped plan's name or a JSON file."),
+    ] = "demo",
+) -> None:
+    """Run the lane until Ctrl-C (or, emulated, until the plan's last bag has its verdict).
+
+    Services that die are restarted; their logs are in <state-dir>/log. With --emulate and no valid calibration
+    the lane calibrates itself first. Without a valid calibration every bag is UNKNOWN.
+    """
+    console = Console()
+    settings = configuration(config, state_dir)
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, soft_wrap=True, markup=False)
+
+    try:
+        with Lane(settings, emulate=emulate, plan=plan, say=say) as lane:
+            console.print(f"state in {settings.state_dir}; press Ctrl-C to stop", highlight=False)
+            try:
+                follow(lane, console)
+            except KeyboardInterrupt:
+                console.print("stopping")
+    except (LaneError, EmulatorError, RuntimeError, ValueError) as error:
+        fail(str(error), 1)

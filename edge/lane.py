@@ -1,0 +1,167 @@
+"""Runs one lane from start to stop: emulated scanner if wanted, calibration if needed, services, belt."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import zmq
+
+from calibration.bundle import BundleError, load_active
+from edge import wire
+from edge.config import Config, dump
+from edge.emulated import EmulatedScanner, EmulatorError
+from edge.messages import BagNotice, CommandReply, DeviceCommand, LaneState, Verdict
+from edge.supervisor import Supervisor
+
+#: After the scanner's plan has ended, this long for the last verdicts and archive files.
+DRAIN_S = 30.0
+
+
+class LaneError(RuntimeError):
+    """The lane could not be started; the text says which part and what to do."""
+
+
+@dataclass
+class LaneRun:
+    """What one run saw on its own feed."""
+
+    entered: dict[str, BagNotice] = field(default_factory=dict)
+    verdicts: dict[str, list[Verdict]] = field(default_factory=dict)
+    state: LaneState | None = None
+    happened: list[str] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Every bag that entered has its final verdict."""
+        return all(any(v.final for v in self.verdicts.get(bag, [])) for bag in self.entered)
+
+
+class Lane:
+    """One run of a lane. Use as a context manager; call :meth:`step` until :attr:`finished`."""
+
+    def __init__(self, config: Config, *, emulate: bool, plan: str, say: Callable[[str], None]) -> None:
+        self.config = config
+        self.emulate = emulate
+        self.plan = plan
+        self.say = say
+        self.result = LaneRun()
+        self.scanner: EmulatedScanner | None = None
+        self.supervisor: Supervisor | None = None
+        self._feed: zmq.Socket[bytes] | None = None
+        self._commands: zmq.Socket[bytes] | None = None
+        self._ended_at: float | None = None
+
+    def __enter__(self) -> Lane:
+        self.config.state_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            self._start()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stop()
+
+    def calibration_state(self) -> str:
+        """UNCALIBRATED, CALIBRATED, EXPIRED or INVALID, with the id."""
+        try:
+            bundle = load_active(self.config.state_dir / "calibration")
+        except BundleError as error:
+            return f"INVALID ({error})"
+        if bundle is None:
+            return "UNCALIBRATED"
+        return bundle.state(self.config.calibration.max_age_h, self.config.scanner.model_dump_json())
+
+    def _start(self) -> None:
+        config_file = self.config.state_dir / "lane.toml"
+        config_file.write_text(dump(self.config), encoding="utf-8")
+        state = self.calibration_state()
+        if self.emulate:
+            self.say("starting the emulated scanner (simulated x-rays, real packets)")
+            needs_tray = state != "CALIBRATED"
+            self.scanner = EmulatedScanner(config_file, self.config.state_dir, self.plan, tray_first=needs_tray)
+            self.scanner.wait_ready()
+            if needs_tray:
+                self._calibrate(config_file)
+                state = self.calibration_state()
+        if state != "CALIBRATED":
+            self.say(f"calibration: {state}. No bag will be cleared; run 'darklane calibrate' first")
+        self.supervisor = Supervisor(self.config)
+        bus = self.supervisor.bus
+        self._feed = bus.subscriber("feed")
+        self._commands = bus.socket("commands", zmq.DEALER, bind=False)
+        self.supervisor.start()
+        self.supervisor.wait_ready(60.0)
+        self.say("services ready: " + ", ".join(self.supervisor.children))
+        reply = self.command(DeviceCommand(action="belt_start"))
+        if not reply.ok:
+            raise LaneError(f"the belt does not start: {reply.reason}")
+
+    def _calibrate(self, config_file: Path) -> None:
+        self.say("no valid calibration: calibrating")
+        command = [sys.executable, "-m", "edge.commands", "calibrate", "--config", str(config_file)]
+        code = subprocess.run(command, check=False).returncode
+        if code != 0:
+            raise LaneError(f"calibration failed (exit code {code}); see above, and {self.config.state_dir / 'log'}")
+
+    def command(self, command: DeviceCommand, timeout_s: float = 10.0) -> CommandReply:
+        """Send one command to the bridge; LaneError when no answer comes."""
+        assert self.supervisor is not None
+        assert self._commands is not None
+        self.supervisor.bus.send(self._commands, "command", command)
+        if not self._commands.poll(int(timeout_s * 1e3)):
+            raise LaneError(f"the bridge did not answer {command.action} within {timeout_s:.0f} s")
+        return self.supervisor.bus.receive(self._commands, CommandReply)[1]
+
+    def step(self) -> list[Verdict]:
+        """Look after the processes, read the feed for up to 0.1 s; returns the new verdicts."""
+        assert self.supervisor is not None
+        assert self._feed is not None
+        for line in self.supervisor.poll():
+            self.result.happened.append(line)
+            self.say(line)
+        new: list[Verdict] = []
+        wait_ms = 100
+        while self._feed.poll(wait_ms):
+            wait_ms = 0
+            try:
+                _, message, _ = wire.decode_any(self._feed.recv_multipart())
+            except wire.WireError as error:
+                self.say(f"unreadable feed message: {error}")
+                continue
+            if isinstance(message, BagNotice) and not message.ended:
+                self.result.entered[message.bag_id] = message
+            elif isinstance(message, Verdict):
+                self.result.verdicts.setdefault(message.bag_id, []).append(message)
+                new.append(message)
+            elif isinstance(message, LaneState):
+                self.result.state = message
+        return new
+
+    @property
+    def finished(self) -> bool:
+        """The emulated plan has ended, and every bag has a verdict and its archive file (or time is up)."""
+        if self.scanner is None or self.scanner.running:
+            return False
+        if self.scanner.process.returncode != 0:
+            raise EmulatorError(f"emulated scanner died; {self.scanner.log} ends:\n{self.scanner.tail()}")
+        now = time.monotonic()
+        self._ended_at = self._ended_at or now
+        if now - self._ended_at > DRAIN_S:
+            return True
+        all_seen = len(self.result.entered) >= len(self.scanner.bags())
+        spool = self.config.state_dir / "spool"
+        archived = not self.config.archive.enabled or not any(spool.glob("*.slabs"))
+        return all_seen and self.result.complete and archived
+
+    def _stop(self) -> None:
+        if self.scanner is not None:
+            self.scanner.stop()
+        if self.supervisor is not None:
+            self.supervisor.stop()
