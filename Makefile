@@ -47,7 +47,7 @@ test: lint
 	$(BIN)/pytest
 
 bench: install
-	$(BIN)/darklane bench
+	$(BIN)/darklane bench lane
 
 # Versions and hashes only, no registry address. Resolved for CPython 3.11; older Pythons install by range.
 lock: | $(VENV)/.python

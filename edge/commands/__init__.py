@@ -16,9 +16,15 @@ app = typer.Typer(
 
 #: Commands in the order in which help shows them; each lives in a module and function of its own name.
 COMMANDS = ("demo", "run", "calibrate", "watch", "verdicts", "replay", "messages")
+#: Groups of commands: module with an `app` of its own.
+GROUPS = ("bench",)
 
 for _name in COMMANDS:
     app.command(_name)(getattr(import_module(f"edge.commands.{_name}"), _name))
+
+
+for _name in GROUPS:
+    app.add_typer(import_module(f"edge.commands.{_name}").app, name=_name)
 
 
 def main() -> None:
