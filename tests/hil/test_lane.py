@@ -1,0 +1,99 @@
+"""The whole lane: real processes, real sockets, the emulated scanner. Nothing may end in silence."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from edge.lane import Lane
+from edge.messages import Decision, Fault
+from edge.services import SERVICES
+from tests.hil.conftest import Run, bag, small_config
+
+pytestmark = [pytest.mark.hil, pytest.mark.timeout(180)]
+
+
+def journaled(state_dir: Path) -> int:
+    with sqlite3.connect(state_dir / "journal.sqlite") as db:
+        return int(db.execute("SELECT COUNT(*) FROM verdicts").fetchone()[0])
+
+
+def in_beam(lane: Lane, number: int) -> bool:
+    """Whether bag ``number`` has entered."""
+    return len(lane.result.entered) >= number
+
+
+def test_two_bags_get_one_verdict_each_and_are_archived(state_dir: Path) -> None:
+    run = Run(small_config(state_dir), [bag("B1", 900_001), bag("B2", 900_002, target="C4")])
+    with run.lane:
+        run.finish()
+        for tag in ("B1", "B2"):
+            verdict = run.final(tag)
+            assert verdict.reason is None, verdict
+            assert verdict.decision in (Decision.ALARM, Decision.CLEAR)
+            assert verdict.lost_frames == 0
+            assert verdict.frames > 0
+            assert verdict.calibration_id.startswith("cal-")
+            archive = state_dir / "archive"
+            assert (archive / f"{verdict.bag_id}.h5").is_file()
+            assert (archive / f"{verdict.bag_id}.png").is_file()
+    assert journaled(state_dir) == 2
+
+
+@pytest.mark.parametrize("service", [s.name for s in SERVICES])
+def test_killing_a_service_during_a_bag_never_ends_in_silence(state_dir: Path, service: str) -> None:
+    run = Run(small_config(state_dir), [bag("B1", 900_003), bag("B2", 900_004)])
+    with run.lane:
+        run.until(lambda: in_beam(run.lane, 1))
+        run.kill(service)
+        run.finish()
+        first, second = run.final("B1"), run.final("B2")
+        if first.decision is Decision.UNKNOWN:
+            assert first.reason in (Fault.SERVICE_RESTART, Fault.TIMEOUT, Fault.INCOMPLETE_SCAN, Fault.IDENTITY_DOUBT)
+        assert second.reason is None, f"the next bag must be fine: {second}"
+        assert run.lane.supervisor is not None
+        assert run.lane.supervisor.children[service].restarts == 1
+
+
+@pytest.mark.parametrize(
+    ("faults", "reason"),
+    [
+        ({"packet_loss": 0.02}, Fault.INCOMPLETE_SCAN),
+        ({"truncate_at_mm": 30.0}, Fault.INCOMPLETE_SCAN),
+        ({"clip": True}, Fault.CLIPPED_BAG),
+    ],
+)
+def test_a_bag_that_was_not_seen_whole_is_unknown_and_the_next_is_fine(
+    state_dir: Path, faults: dict[str, object], reason: Fault
+) -> None:
+    run = Run(small_config(state_dir), [bag("B1", 900_005, faults=faults), bag("B2", 900_006)])
+    with run.lane:
+        run.finish()
+        first, second = run.final("B1"), run.final("B2")
+        assert (first.decision, first.reason) == (Decision.UNKNOWN, reason)
+        assert second.reason is None, second
+        assert all(child.restarts == 0 for child in run.lane.supervisor.children.values())  # type: ignore[union-attr]
+
+
+def test_reordered_duplicated_and_late_packets_harm_nothing(state_dir: Path) -> None:
+    faults = {"duplicate": 0.05, "reorder": 0.05}
+    run = Run(small_config(state_dir), [bag("B1", 900_007, faults=faults)])
+    with run.lane:
+        run.finish()
+        verdict = run.final("B1")
+        assert verdict.reason is None, verdict
+        assert verdict.lost_frames == 0
+
+
+def test_without_a_calibration_nothing_is_cleared(state_dir: Path) -> None:
+    config = small_config(state_dir)
+    run = Run(config, [bag("B1", 900_008)])
+    with run.lane:
+        run.until(lambda: in_beam(run.lane, 0))
+        shutil.rmtree(state_dir / "calibration")
+        run.finish()
+        verdict = run.final("B1")
+        assert (verdict.decision, verdict.reason) == (Decision.UNKNOWN, Fault.CALIBRATION_EXPIRED)
