@@ -10,7 +10,20 @@ NATIVE := $(shell find kernels firmware_bridge -name '*.cpp' -o -name '*.cuh' -o
 
 install: $(STAMP)
 
-$(VENV)/.python:
+# Debian packages: installed when root may, named otherwise.
+$(VENV)/.tools:
+	@missing=""; \
+	command -v c++ >/dev/null || missing="$$missing g++"; \
+	$(PYTHON) -c 'import ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
+	$(PYTHON) -c 'import os, sysconfig; p = sysconfig.get_paths()["include"]; raise SystemExit(not os.path.exists(p + "/Python.h"))' \
+	  || missing="$$missing python3-dev"; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -q && apt-get install -y -q $$missing; \
+	  else echo "Please install these Debian packages first:$$missing"; exit 1; fi; \
+	fi
+	@mkdir -p $(VENV) && touch $@
+
+$(VENV)/.python: | $(VENV)/.tools
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	touch $@
