@@ -45,8 +45,8 @@ class IlluminationCurves:
 class OffsetPrior:
     """o predicted from both bins: ln o_b = Σ_k coefficients[b, k] · basis_k(L_low, L_high), L = −ln t.
 
-    Basis, in this order: L_low, L_high, L_low², L_low·L_high, L_high². ``sd``: (2,) 1-σ of the prediction, absolute in o.
-    ``coefficients``: (2, 5) float64.
+    Basis, in this order: L_low, L_high, L_low², L_low·L_high, L_high². ``coefficients``: (2, 5) float64.
+    ``sd``: (2,) 1-σ of the prediction, absolute in o.
     """
 
     coefficients: F64

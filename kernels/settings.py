@@ -1,0 +1,59 @@
+"""Every constant of the kernels, in one table that the host, GPU and reference code all receive."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+
+import numpy as np
+
+from kernels.types import F32
+
+#: Phases, bins and detector columns of the acquisition that the kernels are laid out for.
+GROUPS = 4
+BINS = 2
+COLUMNS = 128
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Bounds, tolerances and damping of the retrieval; the field order is that of ``Settings`` in settings.cuh."""
+
+    pitch_um: float = 75.0  # distance of neighbouring sample points and curves, physics.md 3
+    t_min: float = 0.0
+    t_max: float = 3.0
+    refraction_max_um: float = 25.0
+    dark_field_min_um2: float = -100.0  # negative is allowed: air must come out unbiased
+    dark_field_max_um2: float = 3000.0
+    offset_min: float = -0.5
+    offset_max: float = 3.0
+    variance_fraction: float = 0.3  # a curve never gets narrower than this fraction of its own variance
+    floor_counts: float = 1.0  # no variance is taken below this many counts
+    lambda_start: float = 1e-3
+    lambda_accept: float = 0.05
+    lambda_reject: float = 10.0
+    lambda_min: float = 1e-7
+    lambda_max: float = 1e7
+    tolerance: float = 1e-3  # scaled step at which iterating stops; one undamped step follows
+    step_t: float = 1.0  # scales of the four unknowns in the stopping rule
+    step_refraction_um: float = 10.0
+    step_dark_field_um2: float = 150.0
+    step_offset: float = 1.0
+    max_iterations: float = 30.0
+    prior_t_min: float = 1e-3  # the prior sees no transmission below this
+    prior_ln_min: float = -12.0  # and predicts no ln o outside these two
+    prior_ln_max: float = 0.5
+    prior_sd_min: float = 1e-5
+    chi2_exact: float = 0.05  # four unknowns from four samples: more than this is no exact root
+    chi2_map: float = 40.0  # χ² of one bin in `map` above this: no t, Δ, τ² explains the samples
+    low_counts: float = 50.0  # fewer counts than this in the sum of the four samples
+    saturated_counts: float = 1e9
+    singular_sd_dark_field: float = 3000.0  # σ(τ²) as wide as its whole range: nothing was measured
+    prior_dominated_sd: float = 1.0  # σ(o) of the samples alone is as wide as the range of o
+    ratio_significance: float = 3.0  # a denominator must exceed this many σ
+
+    def vector(self) -> F32:
+        """All fields, in order, as the (n,) float32 argument of the compiled kernels."""
+        return np.asarray(astuple(self), dtype=np.float32)
+
+
+SETTINGS = Settings()
