@@ -14,8 +14,6 @@ FIRMWARE: Final = (1, 0)
 NAME: Final = "Darklane emulated belt controller"
 #: Events kept for a lane that does not acknowledge; the oldest goes first, and its gap in seq shows it.
 MAX_EVENTS: Final = 256
-#: Events in flight without acknowledgement.
-WINDOW: Final = 8
 #: Clear-line windows waiting for their bag to reach the diverter.
 MAX_WINDOWS: Final = 16
 
@@ -136,11 +134,11 @@ class BeltDevice:
         if now_s >= self._repeat_at:
             self._sent = 0
             self._repeat_at = now_s + wire.REPEAT_S
-        while self._sent < min(len(self._events), WINDOW):
+        while self._sent < min(len(self._events), wire.WINDOW):
             out += wire.encode(self._events[self._sent])
             self._sent += 1
         if now_s >= self._report_at:
             self._report_at = now_s + wire.ENCODER_PERIOD_S
-            values = (self.encoder, self.moving, self.clear_line)
+            values = (self.encoder, self.moving, self.clear_line, self.interlock_closed)
             out += wire.encode(self._packet(Kind.ENCODER, self._next_seq - 1, *values))
         return out

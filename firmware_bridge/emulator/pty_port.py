@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import termios
 import tty
 from pathlib import Path
 from typing import Final
 
 #: Bytes kept for a reader that is slow or absent; what is repeated anyway is dropped beyond that.
-MAX_BACKLOG: Final = 64 << 10
+MAX_BACKLOG: Final = 4 << 10
 
 
 class PtyPort:
@@ -48,11 +46,6 @@ class PtyPort:
             self._backlog = self._backlog[os.write(self.fd, self._backlog) :]
         except BlockingIOError:
             return
-
-    def unplug(self) -> None:
-        """Hang up as if the cable were pulled: a driver that has the port open gets an error."""
-        fcntl.ioctl(self._slave, termios.TIOCNXCL)
-        self.close()
 
     def close(self) -> None:
         """Close both ends and remove the link."""
