@@ -1,0 +1,275 @@
+"""Frames and belt events in, slabs of phase sums out: the computing part of the readout, without sockets.
+
+Each open bag has a window on the belt and its own accumulator, so bags may follow each other closer than the
+detector is wide. Whatever goes wrong ends the bag with one last slab that names the fault; nothing is silent.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.config import Config
+from edge.messages import Arrays, DeviceEvent, DeviceEventKind, Fault, Slab
+from edge.readout.ports import ALL_PIXELS, FrameLike, PixelMask, Sums
+from edge.readout.window import BagWindow, Geometry
+from firmware_bridge.scanner import BINS, COLUMNS, GROUPS
+
+SlabOut = tuple[Slab, Arrays]
+
+#: A detector that says nothing for so long while a bag is on the belt has stopped, s.
+SILENCE_S = 3.0
+#: The belt may roll back a little; a frame further back than this means the encoder was reset, µm.
+ROLL_BACK_UM = 10_000.0
+#: A bag that entered further ahead than this of the belt's position belongs to another encoder count, µm.
+FAR_AHEAD_UM = 200_000.0
+#: Consecutive frame numbers this many nominal steps apart on the belt: the detector paused and did not say so.
+UNSEEN_STEPS = 4.0
+#: More open bags than fit between barrier and detector: their exits are being lost.
+MAX_OPEN_BAGS = 8
+#: Bag ids that are remembered so that a repeated event opens no second window.
+MAX_KNOWN_BAGS = 1024
+#: Frames that are summed in one call at most (bounds the copy).
+MAX_BATCH = 32
+
+
+@dataclass
+class _Open:
+    window: BagWindow
+    sums: Sums | None = None
+    mask: PixelMask = ALL_PIXELS
+
+
+class ReadoutEngine:
+    """Holds the open bags. Every method returns the slabs that are due now, in order; times are monotonic seconds."""
+
+    def __init__(
+        self, config: Config, make_sums: Callable[[], Sums], pixel_mask: Callable[[], PixelMask], now: float
+    ) -> None:
+        scanner = config.scanner
+        offsets = scanner.column_offsets_um()
+        self._geometry = Geometry(
+            grid_um=scanner.object_grid_um,
+            encoder_um=scanner.encoder_um,
+            barrier_um=scanner.barrier_to_beam_mm * 1e3,
+            lead_air_um=config.belt.lead_air_mm * 1e3,
+            max_bag_um=config.belt.max_bag_mm * 1e3,
+            least_offset_um=min(offsets),
+            largest_offset_um=max(offsets),
+            step_um=scanner.step_um,
+        )
+        self._rows = scanner.rows
+        self._slab_columns = config.retrieval.slab_columns
+        # One call to the kernel must not run ahead of its ring of columns.
+        self._batch_um = self._slab_columns * scanner.object_grid_um / 2
+        self._make_sums = make_sums
+        self._spare: list[Sums] = []
+        self._pixel_mask = pixel_mask
+        self._bags: OrderedDict[str, _Open] = OrderedDict()
+        self._known: OrderedDict[str, None] = OrderedDict()
+        self._log = logging.getLogger("readout")
+        self._last: FrameLike | None = None
+        self._last_travel: float | None = None
+        self._last_frame_s = now
+        self._lost_packets = 0
+        self._out: list[SlabOut] = []
+
+    @property
+    def open_bags(self) -> tuple[str, ...]:
+        """Bags between entry and last slab, oldest first."""
+        return tuple(self._bags)
+
+    def forget(self, bag_id: str) -> None:
+        """Never open a window for this bag: an earlier readout has finished it."""
+        self._known[bag_id] = None
+        if len(self._known) > MAX_KNOWN_BAGS:
+            self._known.popitem(last=False)
+
+    def on_event(self, event: DeviceEvent, now: float) -> list[SlabOut]:
+        """Take one event of the bridge; other kinds than entry and exit change nothing."""
+        if event.kind is DeviceEventKind.BAG_ENTRY and event.bag_id and event.bag_id not in self._known:
+            self._enter(event, now)
+        elif event.kind is DeviceEventKind.BAG_EXIT and event.bag_id in self._bags:
+            self._exit(self._bags[event.bag_id], event)
+        return self._flush()
+
+    def on_frames(self, frames: Sequence[FrameLike], lost_packets: int, now: float) -> list[SlabOut]:
+        """Sum whole frames, in order of arrival. ``lost_packets``: running total of the stream."""
+        if frames:
+            self._last_frame_s = now
+            self._lost_packets = lost_packets
+        batch: list[tuple[FrameLike, float]] = []
+        for frame in frames:
+            travel = (frame.encoder_start + frame.encoder_stop) / 2 * self._geometry.encoder_um
+            if batch and (len(batch) == MAX_BATCH or abs(travel - batch[0][1]) > self._batch_um):
+                self._sum(batch)
+                batch = []
+            if self._last is not None and self._last_travel is not None:
+                if travel < self._last_travel - ROLL_BACK_UM:
+                    self._sum(batch)
+                    batch = []
+                    self._encoder_reset(travel)
+                else:
+                    self._count_lost(self._last, self._last_travel, frame, travel)
+            else:
+                for bag in tuple(self._bags.values()):
+                    self._check_start(bag, travel)
+            self._last, self._last_travel = frame, travel
+            batch.append((frame, travel))
+        self._sum(batch)
+        return self._flush()
+
+    def on_tick(self, now: float) -> list[SlabOut]:
+        """Give up bags while the detector is silent. Call it after the frames at hand were taken."""
+        silent_s = now - self._last_frame_s
+        if silent_s > SILENCE_S:
+            for bag in tuple(self._bags.values()):
+                if now - bag.window.opened_s > SILENCE_S:
+                    self._give_up(bag, Fault.INCOMPLETE_SCAN, f"no frame for {silent_s:.1f} s")
+        return self._flush()
+
+    def abandon(self, bag_id: str, fault: Fault, why: str) -> list[SlabOut]:
+        """Give up one bag for a reason from outside."""
+        if bag_id in self._bags:
+            self._give_up(self._bags[bag_id], fault, why)
+        return self._flush()
+
+    def _enter(self, event: DeviceEvent, now: float) -> None:
+        bag = _Open(BagWindow(self._geometry, event.bag_id, event.encoder, now))
+        self.forget(event.bag_id)
+        self._bags[event.bag_id] = bag
+        if len(self._bags) > MAX_OPEN_BAGS:
+            self._give_up(bag, Fault.IDENTITY_DOUBT, f"{MAX_OPEN_BAGS} bags are open, exits are missing")
+        elif self._last_travel is not None:
+            self._check_start(bag, self._last_travel)
+
+    def _exit(self, bag: _Open, event: DeviceEvent) -> None:
+        length_um = bag.window.exit_at(event.encoder)
+        if length_um <= 0:
+            self._give_up(bag, Fault.INCOMPLETE_SCAN, f"exit at {event.encoder} lies before its entry")
+        elif length_um > self._geometry.max_bag_um:
+            self._give_up(bag, Fault.OVERSIZE_BAG, f"{length_um / 1e3:.0f} mm long")
+        elif self._last_travel is not None:
+            self._drain(bag, self._last_travel)
+
+    def _check_start(self, bag: _Open, travel: float) -> None:
+        """Whether the recording of a bag can still begin, now that the belt is at ``travel``."""
+        if bag.window.missed_start(travel):
+            self._give_up(bag, Fault.SERVICE_RESTART, "its first columns passed before readout knew of it")
+        elif bag.window.entry_um - travel > FAR_AHEAD_UM:
+            self._give_up(bag, Fault.INCOMPLETE_SCAN, "it entered far ahead of the belt: the encoder was reset")
+
+    def _encoder_reset(self, travel: float) -> None:
+        for bag in tuple(self._bags.values()):
+            if bag.window.entry_um > travel:
+                self._give_up(bag, Fault.INCOMPLETE_SCAN, f"the encoder jumped back to {travel / 1e3:.1f} mm")
+
+    def _count_lost(self, last: FrameLike, last_travel: float, frame: FrameLike, travel: float) -> None:
+        missing = frame.number - last.number - 1
+        if missing < 0:
+            # The detector started again: at least one frame is gone, more if the belt moved on.
+            missing = 1
+        step = max(self._geometry.step_um, self._geometry.grid_um / UNSEEN_STEPS)
+        if travel - last_travel > UNSEEN_STEPS * step * (missing + 1):
+            missing = max(missing, round((travel - last_travel) / self._geometry.step_um) - 1)
+        if missing:
+            for bag in self._bags.values():
+                bag.window.lose(last_travel, travel, missing)
+
+    def _sum(self, batch: Sequence[tuple[FrameLike, float]]) -> None:
+        if not batch:
+            return
+        travel = np.array([s for _, s in batch])
+        counts: npt.NDArray[np.uint16] | None = None
+        for bag in tuple(self._bags.values()):
+            window = bag.window
+            if bag.sums is None:
+                if travel.max() < window.first_travel_um:
+                    continue
+                self._begin(bag)
+            else:
+                # After a jump of the belt the accumulator has to be emptied up to here first.
+                self._drain(bag, float(travel.min()))
+            inside = np.flatnonzero((travel >= window.first_travel_um) & (travel <= window.last_travel_um))
+            if inside.size and bag.sums is not None:
+                if counts is None:
+                    counts = np.stack([frame.counts for frame, _ in batch])
+                chosen = counts if inside.size == len(batch) else counts[inside]
+                bag.sums.add(chosen, travel[inside], bag.mask.good_pixels)
+                window.saw([batch[int(k)][0] for k in inside])
+            self._drain(bag, float(travel[-1]))
+
+    def _begin(self, bag: _Open) -> None:
+        bag.sums = self._spare.pop() if self._spare else self._make_sums()
+        bag.sums.begin(bag.window.origin_um)
+        bag.mask = self._pixel_mask()
+        bag.window.lost_packets_before = self._lost_packets
+
+    def _drain(self, bag: _Open, travel: float) -> None:
+        """Emit what is complete; end the bag when that is all, or when it is too long."""
+        window, total = bag.window, bag.window.columns
+        if bag.sums is None or window.bag_id not in self._bags:
+            return
+        ready = bag.sums.complete_columns(travel)
+        if total is not None:
+            ready = max(0, min(ready, total - window.column0))
+        while ready >= self._slab_columns:
+            self._emit(bag, self._slab_columns, last=total == window.column0 + self._slab_columns)
+            ready -= self._slab_columns
+        if window.bag_id not in self._bags:
+            return
+        if total is not None and window.column0 + ready >= total:
+            self._emit(bag, ready, last=True)
+        elif total is None and travel > window.oversize_travel_um:
+            self._give_up(bag, Fault.OVERSIZE_BAG, "no exit was seen within the longest allowed length")
+
+    def _give_up(self, bag: _Open, fault: Fault, why: str) -> None:
+        self._log.warning("bag %s: %s (%s)", bag.window.bag_id, why, fault.value)
+        self._emit(bag, 0, last=True, fault=fault)
+
+    def _emit(self, bag: _Open, columns: int, *, last: bool, fault: Fault | None = None) -> None:
+        window = bag.window
+        if columns:
+            assert bag.sums is not None
+            sums, weights, weights_sq = bag.sums.take(columns)
+        else:
+            sums = np.zeros((GROUPS, len(BINS), self._rows, 0), np.float32)
+            weights = weights_sq = np.zeros((COLUMNS, 0), np.float32)
+        slab = Slab(
+            bag_id=window.bag_id,
+            scan_id=window.bag_id,
+            encoder=self._last.encoder_stop if self._last else window.entry_encoder,
+            index=window.index,
+            last=last,
+            fault=fault,
+            column0=window.column0,
+            columns=columns,
+            rows=self._rows,
+            grid_um=self._geometry.grid_um,
+            origin_um=window.origin_um,
+            bag_from_um=window.leading_um,
+            bag_to_um=window.trailing_um,
+            frames=window.frames,
+            lost_frames=window.lost_frames,
+            lost_packets=self._lost_packets - window.lost_packets_before if bag.sums else 0,
+            first_frame_t_ns=window.first_frame_t_ns,
+            last_frame_t_ns=window.last_frame_t_ns,
+            calibration_id=bag.mask.calibration_id,
+        )
+        window.index += 1
+        window.column0 += columns
+        self._out.append((slab, {"phase_sums": sums, "weights": weights, "weights_sq": weights_sq}))
+        if last:
+            del self._bags[window.bag_id]
+            if bag.sums is not None:
+                self._spare = [*self._spare, bag.sums][-2:]
+                bag.sums = None
+
+    def _flush(self) -> list[SlabOut]:
+        out, self._out = self._out, []
+        return out

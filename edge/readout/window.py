@@ -1,0 +1,136 @@
+"""One bag on the belt, as the readout sees it: where its columns lie, which frames belong to it, what was lost.
+
+Positions are belt coordinates u or belt travels s, both µm. Column c of a frame at travel s sees u = s − offset_c,
+so a frame touches the window [from, to] of a bag while s lies in [from + least offset − h, to + largest offset + h].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from edge.readout.ports import FrameLike
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What places a bag's window on the belt; all lengths in µm."""
+
+    grid_um: float
+    encoder_um: float
+    barrier_um: float
+    lead_air_um: float
+    max_bag_um: float
+    least_offset_um: float
+    largest_offset_um: float
+    step_um: float
+
+
+@dataclass
+class BagWindow:
+    """State of one bag between its entry and its last slab."""
+
+    geometry: Geometry
+    bag_id: str
+    entry_encoder: int
+    opened_s: float
+    begun: bool = False
+    trailing_um: float | None = None
+    #: Slabs and columns already taken.
+    index: int = 0
+    column0: int = 0
+    frames: int = 0
+    first_frame_t_ns: int = 0
+    last_frame_t_ns: int = 0
+    lost_packets_before: int = 0
+    _lost: int = 0
+    _unsure: list[tuple[float, float, int]] = field(default_factory=list)
+
+    @property
+    def entry_um(self) -> float:
+        """Belt travel when the leading edge was at the light barrier."""
+        return self.entry_encoder * self.geometry.encoder_um
+
+    @property
+    def leading_um(self) -> float:
+        """u of the leading edge."""
+        return self.entry_um + self.geometry.barrier_um
+
+    @property
+    def origin_um(self) -> float:
+        """u of column 0: the air before the bag comes first."""
+        return self.leading_um - self.geometry.lead_air_um
+
+    @property
+    def first_travel_um(self) -> float:
+        """Frames before this travel do not see the window."""
+        return self.origin_um + self.geometry.least_offset_um - self.geometry.grid_um
+
+    @property
+    def last_travel_um(self) -> float:
+        """Frames behind this travel do not see the window; infinite while the exit is not known."""
+        if self.trailing_um is None:
+            return math.inf
+        return self._last_travel(self.trailing_um)
+
+    @property
+    def oversize_travel_um(self) -> float:
+        """At this travel the window of the longest allowed bag has been seen whole."""
+        return self._last_travel(self.leading_um + self.geometry.max_bag_um)
+
+    @property
+    def columns(self) -> int | None:
+        """Columns of the whole window; None while the exit is not known."""
+        if self.trailing_um is None:
+            return None
+        return math.floor((self.trailing_um + self.geometry.lead_air_um - self.origin_um) / self.geometry.grid_um) + 1
+
+    def exit_at(self, encoder: int) -> float:
+        """The trailing edge was at the light barrier at this encoder count; returns the bag's length, µm."""
+        self.trailing_um = encoder * self.geometry.encoder_um + self.geometry.barrier_um
+        return self.trailing_um - self.leading_um
+
+    def missed_start(self, travel_um: float) -> bool:
+        """Whether a recording that begins at this travel would lack the first columns."""
+        return travel_um > self.first_travel_um + self.geometry.grid_um
+
+    def saw(self, frames: Sequence[FrameLike]) -> None:
+        """These frames were summed for this bag."""
+        self.first_frame_t_ns = self.first_frame_t_ns or frames[0].t_ns
+        self.last_frame_t_ns = frames[-1].t_ns + frames[-1].exposure_ns
+        self.frames += len(frames)
+
+    def lose(self, from_um: float, to_um: float, count: int) -> None:
+        """``count`` frames between two received ones, at these travels, never came."""
+        if to_um < self.first_travel_um or from_um > self.last_travel_um:
+            return
+        if self._unsure and self._unsure[-1][:2] == (from_um, to_um):
+            count += self._unsure.pop()[2]
+        self._unsure.append((from_um, to_um, count))
+        if self.trailing_um is not None:
+            self._lost = self._settled()
+            self._unsure = []
+
+    @property
+    def lost_frames(self) -> int:
+        """Frames of this bag's window that are known to be lost."""
+        return self._settled()
+
+    def _settled(self) -> int:
+        return self._lost + sum(self._inside(*gap) for gap in self._unsure)
+
+    def _inside(self, from_um: float, to_um: float, count: int) -> int:
+        """How many of ``count`` frames, evenly spread between two travels, lie in the window."""
+        first, last = self.first_travel_um, self.last_travel_um
+        low, high = min(from_um, to_um), max(from_um, to_um)
+        pitch = (high - low) / (count + 1)
+        if pitch == 0:
+            return count if first <= low <= last else 0
+        before = max(0, math.ceil((first - low) / pitch) - 1)
+        behind = 0 if last >= high else max(0, count - math.floor((last - low) / pitch))
+        return max(0, count - before - behind)
+
+    def _last_travel(self, trailing_um: float) -> float:
+        g = self.geometry
+        return trailing_um + g.lead_air_um + g.largest_offset_um + g.grid_um
