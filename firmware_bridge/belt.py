@@ -38,7 +38,7 @@ class BeltVersionError(BeltError):
     """Driver and controller speak different protocols; the text names both versions."""
 
 
-class BeltRefused(BeltError):
+class BeltRefused(BeltError):  # noqa: N818 - a refusal is not a fault
     """The controller refused a command; the text is its reason."""
 
 
@@ -220,7 +220,7 @@ class BeltController:
 
     def _gave_up(self, seq: int) -> bool:
         """A later event than expected: the controller repeats all from the missing one, unless it no longer has it."""
-        assert self._expected is not None  # noqa: S101 - the caller checked
+        assert self._expected is not None
         if seq < self._expected:
             return False
         self._ahead += 1

@@ -86,7 +86,8 @@ class DetectorStream:
         except OSError as error:
             self._socket.close()
             raise DetectorError(
-                f"detector stream: cannot listen on {host}:{port} ({error.strerror or error}); is another readout running?"
+                f"detector stream: cannot listen on {host}:{port} ({error.strerror or error}); "
+                "is another readout running?"
             ) from error
         self.port: int = self._socket.getsockname()[1]
         before = realtime.threads()

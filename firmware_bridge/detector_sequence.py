@@ -33,7 +33,7 @@ class Frame:
 
 @dataclass
 class SequenceCounts:
-    """Running totals. ``lost_frames`` holds every number between the first and the last frame that was not delivered."""
+    """Running totals; ``lost_frames``: numbers between the first and the last frame that were not delivered."""
 
     frames: int = 0
     lost_frames: int = 0
@@ -97,7 +97,7 @@ class FrameSequence:
         if number < self._next:
             self._count_past(number)
             return []
-        if number not in self._pending:
+        if number not in self._pending and len(self._broken) < REMEMBERED:
             self._broken[number] = missing_bytes
         return self._release(self._next - 1)
 
@@ -113,7 +113,7 @@ class FrameSequence:
 
     def _release(self, give_up_to: int) -> list[Frame]:
         """Frames from the next number on; numbers up to ``give_up_to`` are not waited for."""
-        assert self._next is not None  # noqa: S101 - both callers have seen a first frame
+        assert self._next is not None
         ready: list[Frame] = []
         while self._pending:
             frame = self._pending.pop(self._next, None)
@@ -130,7 +130,7 @@ class FrameSequence:
 
     def _lose(self, oldest_held: int) -> None:
         """Account for the next number as lost, or for the whole gap when it is long."""
-        assert self._next is not None  # noqa: S101
+        assert self._next is not None
         missing = self._broken.pop(self._next, None)
         gap = oldest_held - self._next
         if missing is None and gap > REMEMBERED:

@@ -115,19 +115,22 @@ class BeltDevice:
         if packet.kind == Kind.START:
             self.moving = True
             return ""
-        start, stop = (int(value) for value in packet.values)
-        if not start < stop:
-            return "window is empty"
-        if stop <= self.encoder:
-            return f"window ended {self.encoder - stop} counts ago"
-        if (stop - start) * self.encoder_um > wire.MAX_CLEAR_UM:
-            return f"window is longer than {wire.MAX_CLEAR_UM / 1e3:.0f} mm"
-        if any(start < other_stop and other_start < stop for other_start, other_stop in self._windows):
-            return "window overlaps that of another bag"
-        if len(self._windows) >= MAX_WINDOWS:
-            return f"{MAX_WINDOWS} windows are waiting already"
-        self._windows.append((start, stop))
-        return ""
+        return self._add_window(*(int(value) for value in packet.values))
+
+    def _add_window(self, start: int, stop: int) -> str:
+        length_um = (stop - start) * self.encoder_um
+        wrong = {
+            "window is empty": not start < stop,
+            "window is past": stop <= self.encoder,
+            f"window is longer than {wire.MAX_CLEAR_UM / 1e3:.0f} mm": (stop - start) * self.encoder_um
+            > wire.MAX_CLEAR_UM,
+            "window overlaps that of another bag": any(start < end and begin < stop for begin, end in self._windows),
+            f"{MAX_WINDOWS} windows are waiting already": len(self._windows) >= MAX_WINDOWS,
+        }
+        reasons = [reason for reason, applies in wrong.items() if applies]
+        if not reasons:
+            self._windows.append((start, stop))
+        return "; ".join(reasons)
 
     def _due(self, now_s: float) -> bytes:
         out = b""
