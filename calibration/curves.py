@@ -1,0 +1,123 @@
+"""Equation (1) from a flat mask scan, and the working point on it."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+import kernels
+from calibration.pixels import U8, group_means, live_rows
+from calibration.steps import CalibrationError, Limits
+from firmware_bridge.scanner import COLUMNS, GROUPS, Scanner
+from kernels.types import IlluminationCurves, Model
+
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+
+#: The Cramér-Rao table of physics.md 3 is printed for this many counts at the curve's peak.
+TABLE_COUNTS = 1e4
+#: Working points that the table is searched over, µm.
+TABLE_RANGE_UM = np.arange(-15.0, 26.0, 2.5)
+#: Rows of the field whose working point is checked, evenly spread: masks bend.
+TABLE_ROWS = 5
+
+
+def fit(
+    positions_um: F64, scan: F32, good: U8, *, frames_per_position: int, scanner: Scanner, limits: Limits
+) -> tuple[IlluminationCurves, IlluminationCurves, dict[str, float]]:
+    """Curves in the wrapped and in the printed form, and what was measured on the way.
+
+    ``positions_um`` (P,), ``scan`` (P, 2, rows, columns) mean counts per frame. :class:`CalibrationError` when the
+    curves are flat, misfit the model, or lie where they cannot be.
+    """
+    flats = group_means(scan, good)
+    peak, mean = flats.max(axis=0), flats.mean(axis=0)
+    brightest = float(np.median(peak))
+    if brightest < limits.min_counts:
+        raise CalibrationError(
+            "curves",
+            f"{brightest:.2g} counts per frame and pixel at the peak, {limits.min_counts:g} are needed",
+            "Check tube current, shutter and filters",
+        )
+    contrast = float(np.median(peak / np.maximum(mean, 1e-9)))
+    if contrast < limits.min_contrast:
+        raise CalibrationError(
+            "curves",
+            f"counts change by a factor of {contrast:.2f} over the mask scan, {limits.min_contrast:g} is needed",
+            "The mask does not move with its axis, or the wrong mask is mounted: check the x axis and the mask",
+        )
+    pixel_frames = frames_per_position * COLUMNS / GROUPS
+    curves, residual = kernels.fit_curves(positions_um, flats, model="full")
+    paper, residual_paper = kernels.fit_curves(positions_um, flats, model="paper")
+    # Counting noise alone leaves an rms of sqrt(mean / n) in each point.
+    noise = np.sqrt(mean.mean(axis=0) / pixel_frames) / np.maximum(peak.max(axis=0) - curves.floor, 1e-9)
+    excess = np.sqrt(np.maximum(residual.astype(np.float64) ** 2 - noise**2, 0.0))
+    live = live_rows(good)
+    misfit = float((~(excess[:, live] <= limits.max_residual)).any(axis=0).mean())
+    values = {
+        "counts_at_peak": brightest,
+        "residual": float(np.median(residual)),
+        "residual_beyond_noise": float(np.median(excess)),
+        "residual_paper": float(np.median(residual_paper)),
+        "misfit_rows": misfit,
+        "width_um": float(np.median(curves.width)),
+    }
+    if misfit > limits.max_misfit_rows:
+        raise CalibrationError(
+            "curves",
+            f"equation (1) misses {100 * misfit:.0f} % of the rows by over {100 * limits.max_residual:g} % of the peak",
+            "Something lies in the beam, or tube or mask moved during the scan: clear the belt and calibrate again",
+        )
+    _check_shape(curves, live, scanner, limits)
+    return curves, paper, values
+
+
+def _check_shape(curves: IlluminationCurves, live: npt.NDArray[np.bool_], scanner: Scanner, limits: Limits) -> None:
+    nominal = np.asarray([scanner.m1_period_um * g + d for g, d in enumerate(scanner.m1_shifts_um)])
+    error = float(np.median(np.abs(curves.centre[:, live] - nominal)))
+    if not error <= limits.max_centre_error_um:
+        raise CalibrationError(
+            "curves",
+            f"curve centres lie {error:.1f} µm off those of this mask, {limits.max_centre_error_um:g} µm are allowed",
+            "Align the sample mask (x translation, rotation about z) and calibrate again",
+        )
+    width = float(np.median(curves.width[:, live]))
+    low, high = limits.widths_um
+    if not low <= width <= high:
+        raise CalibrationError(
+            "curves",
+            f"curve width is {width:.1f} µm, {low:g} to {high:g} µm is possible with these masks",
+            "Check the distances and the rotation of the two masks against each other",
+        )
+
+
+def working_point_table(curves: IlluminationCurves, model: Model = "full") -> dict[float, float]:
+    """sd of τ² (µm²) at 1e4 counts over working points (µm): the worse bin, the worst of some rows."""
+    rows = np.linspace(0, curves.floor.shape[1] - 1, TABLE_ROWS).astype(int)
+    return {float(x0): _worst_sd(curves, float(x0), model, rows) for x0 in TABLE_RANGE_UM}
+
+
+def _worst_sd(curves: IlluminationCurves, x0_um: float, model: Model, rows: npt.NDArray[np.int_]) -> float:
+    worst = 0.0
+    for row in np.unique(rows):
+        sd = np.asarray(kernels.cramer_rao(curves, x0_um, TABLE_COUNTS, model, row=int(row))["dark_field"])
+        worst = max(worst, float(np.where(np.isfinite(sd), sd, np.inf).max()))
+    return worst
+
+
+def check_working_point(curves: IlluminationCurves, x0_um: float, limits: Limits) -> dict[str, float]:
+    """sd of τ² at ``x0_um``; :class:`CalibrationError` when (t, τ², o) are close to singular there."""
+    table = working_point_table(curves)
+    best_x0 = min(table, key=lambda x: (table[x], abs(x - x0_um)))
+    rows = np.linspace(0, curves.floor.shape[1] - 1, TABLE_ROWS).astype(int)
+    here = _worst_sd(curves, x0_um, "full", rows)
+    if not here <= limits.max_singularity * table[best_x0]:
+        good = [x for x, sd in table.items() if sd <= limits.max_singularity * table[best_x0]]
+        nearest = min(good, key=lambda x: abs(x - x0_um))
+        raise CalibrationError(
+            "working-point",
+            f"at x0 = {x0_um:+.1f} µm the retrieval is close to singular: dark-field noise {here:.0f} µm² at "
+            f"{TABLE_COUNTS:g} counts, {table[best_x0]:.0f} µm² at x0 = {best_x0:+.1f} µm",
+            f"Set mask_axis.working_point_um = {nearest:g} in the configuration",
+        )
+    return {"working_point_um": x0_um, "sd_dark_field_um2": here, "best_sd_dark_field_um2": table[best_x0]}

@@ -1,0 +1,121 @@
+"""``darklane calibrate``: the field routine on the lane's own devices."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import typer
+from firmware_bridge.motion import EspAxis
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from calibration.bundle import Bundle
+from calibration.first import calibrate as run_routine
+from calibration.steps import STEPS, CalibrationError, Report, Settings
+from edge.commands.options import ConfigOption, JsonOption, StateDirOption, configuration, fail
+from edge.config import Config
+from firmware_bridge.belt import BeltController
+from firmware_bridge.detector import DetectorStream
+
+
+def calibrate(config: ConfigOption = None, state_dir: StateDirOption = None, json_: JsonOption = False) -> None:
+    """Calibrate the lane: mask scan, curves, flat, reference tray. Takes under a minute.
+
+    Before: stop the lane, switch the tube on, clear the belt, and put the reference tray on it before the light
+    barrier. After: the new calibration is active. If a step fails, the one before stays active.
+    """
+    settings = configuration(config, state_dir)
+    view = _View(Console(stderr=json_))
+    started = time.monotonic()
+    try:
+        with view:
+            bundle = _on_devices(settings, view)
+    except CalibrationError as error:
+        fail(f"{error}. The calibration that was active stays so.")
+    except OSError as error:
+        fail(f"{error}. Is the scanner on, and is no lane running? A device serves one program at a time.")
+    except KeyboardInterrupt:
+        fail("interrupted; the belt is stopped, the calibration that was active stays so", 130)
+    path = bundle.save(settings.state_dir / "calibration")
+    seconds = time.monotonic() - started
+    if json_:
+        typer.echo(
+            json.dumps({"calibration_id": bundle.id, "file": str(path), "seconds": round(seconds, 1)} | view.values)
+        )
+        return
+    view.console.print(_summary(view.values))
+    exposures = view.values.get("prior", {}).get("exposures", 0)
+    view.console.print(
+        f"{bundle.id} is active ({path}); {exposures:.0f} exposures, {seconds:.0f} s",
+        highlight=False, soft_wrap=True, markup=False,
+    )  # fmt: skip
+
+
+def _on_devices(settings: Config, view: _View) -> Bundle:
+    detector = settings.detector
+    with (
+        DetectorStream(
+            detector.host,
+            detector.port,
+            settings.scanner.rows,
+            buffer_mib=detector.receive_buffer_mib,
+            fifo_priority=detector.fifo_priority,
+        ) as stream,
+        BeltController(settings.device_path(settings.belt.port)) as belt,
+        EspAxis(settings.device_path(settings.mask_axis.port), settings.mask_axis.axis) as mask,
+    ):
+        return run_routine(
+            stream,
+            mask,
+            belt,
+            settings.scanner,
+            view.report,
+            settings=Settings(
+                working_point_um=settings.mask_axis.working_point_um, lead_air_mm=settings.belt.lead_air_mm
+            ),
+        )
+
+
+class _View:
+    """One progress line per step, and what the steps measured."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.values: dict[str, Any] = {}
+        self._progress = Progress(
+            TextColumn("{task.fields[mark]} {task.description:<42}"),
+            BarColumn(bar_width=24),
+            TimeElapsedColumn(),
+            console=console,
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> _View:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._progress.stop()
+
+    def report(self, report: Report) -> None:
+        if report.step not in self._tasks:
+            self._tasks[report.step] = self._progress.add_task(STEPS[report.step], total=1.0, mark=" ")
+        task = self._tasks[report.step]
+        self._progress.update(task, completed=report.fraction)
+        if report.fraction >= 1:
+            self._progress.update(task, mark="[green]✓[/]")
+            self.values[report.step] = report.values
+
+
+def _summary(values: dict[str, Any]) -> Table:
+    table = Table(title="What was measured")
+    table.add_column("step")
+    table.add_column("quantity")
+    table.add_column("value", justify="right")
+    for step, measured in values.items():
+        for k, (name, value) in enumerate(measured.items()):
+            table.add_row(STEPS[step] if k == 0 else "", name.replace("_", " "), f"{value:.4g}")
+    return table

@@ -1,0 +1,242 @@
+"""Slabs of phase sums in, slabs of images out: the computing part of the retrieval service, without sockets.
+
+For each bag: load its calibration, normalise by the flat (physics.md 4), measure the tube output in the lead-in
+air, retrieve, forward. What cannot be retrieved ends the bag with one last message that names the fault.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
+
+import kernels
+from calibration.bundle import Bundle
+from edge.config import Config
+from edge.messages import CHANNELS, Arrays, Fault, ImageSlab, Slab
+from edge.retrieval.air import AirError, measure_air_scale
+from edge.retrieval.calibration import CalibrationStore, UnusableError
+from firmware_bridge.scanner import BINS, GROUPS
+
+#: Bags whose end never came are forgotten after this many younger ones.
+MAX_OPEN_BAGS = 16
+
+F32 = npt.NDArray[np.float32]
+Output = tuple[ImageSlab, Arrays]
+
+
+class _Flat(NamedTuple):
+    """What one calibration gives to every slab of a bag."""
+
+    bundle: Bundle
+    curves: kernels.IlluminationCurves
+    modelled: F32
+
+
+@dataclass
+class _Bag:
+    """What is remembered of one bag between its slabs."""
+
+    next_index: int = 0
+    ignored: bool = False
+    flat: _Flat | None = None
+    air_scale: tuple[float, float] = (1.0, 1.0)
+    backend: str = ""
+
+
+@dataclass
+class _Retrieved:
+    images: F32
+    sigma: F32
+    flags: npt.NDArray[np.uint16]
+    backend: str
+    air_scale: tuple[float, float]
+
+
+class _GiveUpError(Exception):
+    """This bag cannot be retrieved; carries the fault for the verdict and a sentence for the log."""
+
+    def __init__(self, fault: Fault, text: str) -> None:
+        super().__init__(text)
+        self.fault = fault
+
+
+@dataclass
+class RetrievalEngine:
+    """Turns each :class:`Slab` into at most one :class:`ImageSlab`; never raises on a bad slab."""
+
+    config: Config
+    log: logging.Logger = field(default_factory=lambda: logging.getLogger("retrieval"))
+
+    def __post_init__(self) -> None:
+        scanner = self.config.scanner
+        self._store = CalibrationStore(
+            self.config.state_dir / "calibration", scanner, self.config.calibration.max_age_h
+        )
+        self._bags: OrderedDict[tuple[str, str], _Bag] = OrderedDict()
+        self._row_pitch_um = scanner.row_pitch_um
+        self._flat: _Flat | None = None
+
+    def warm_up(self) -> str:
+        """Retrieve one pixel of air, so that a missing or uncompiled backend shows at start. Returns its name."""
+        one = np.ones((2, 1, 4), np.float32)
+        centre = one * np.asarray([75.0 * g + d for g, d in enumerate(self.config.scanner.m1_shifts_um)], np.float32)
+        curves = kernels.IlluminationCurves(100 * one, centre, 12 * one, one[..., 0])
+        x0_um = self.config.mask_axis.working_point_um
+        samples = kernels.flat_model(curves, x0_um, "full")[..., None] * np.float32(1000)
+        return kernels.retrieve(
+            samples, curves, x0_um, exposure=1000.0, model="full", backend=self.config.retrieval.backend
+        ).backend
+
+    def process(self, slab: Slab, arrays: Arrays) -> Output | None:
+        """Image slab and its arrays for one slab; None when the rest of a given-up bag is ignored.
+
+        ``arrays``: phase_sums float32 (4, 2, rows, columns), weights and weights_sq float32 (128, columns).
+        """
+        started = time.perf_counter()
+        key = (slab.bag_id, slab.scan_id)
+        bag = self._bags.get(key)
+        if bag is None:
+            bag = self._bags[key] = _Bag()
+            if len(self._bags) > MAX_OPEN_BAGS:
+                self._bags.popitem(last=False)
+        try:
+            if bag.ignored:
+                return None
+            result = self._retrieve(bag, slab, arrays)
+            message = self._message(slab, bag, last=slab.last, columns=slab.columns)
+        except _GiveUpError as reason:
+            self.log.warning("bag %s slab %d: %s (%s)", slab.bag_id, slab.index, reason, reason.fault.value)
+            return self._give_up(slab, bag, reason.fault)
+        except Exception:
+            # One bag that cannot be computed must not take the lane down; the verdict will be UNKNOWN.
+            self.log.exception("bag %s slab %d: retrieval failed", slab.bag_id, slab.index)
+            return self._give_up(slab, bag, Fault.FAILED_RECON)
+        finally:
+            if slab.last:
+                self._bags.pop(key, None)
+        message = message.model_copy(update={"retrieval_ms": (time.perf_counter() - started) * 1e3})
+        return message, {"images": result.images, "sigma": result.sigma, "flags": result.flags}
+
+    def _retrieve(self, bag: _Bag, slab: Slab, arrays: Arrays) -> _Retrieved:
+        if slab.index != bag.next_index:
+            raise _GiveUpError(Fault.SERVICE_RESTART, f"expected slab {bag.next_index} of this bag")
+        bag.next_index += 1
+        if slab.fault is not None:
+            raise _GiveUpError(slab.fault, "given up by the readout")
+        if bag.flat is None:
+            bag.flat = self._calibration(slab)
+        flat = bag.flat
+        if slab.columns == 0:
+            return _empty(slab.rows, bag)
+        samples, exposure, variance_factor = kernels.normalise(
+            *_checked(slab, arrays), flat.bundle.flat, flat.bundle.good_pixels, flat.modelled
+        )
+        if slab.index == 0:
+            bag.air_scale = self._air_scale(slab, samples, exposure, flat)
+        scale = np.asarray(bag.air_scale, np.float32)
+        # Var(S/a) = Var(S)/a²: per unit of the divided counts the variance factor shrinks by a.
+        retrieved = kernels.retrieve(
+            samples / scale[None, :, None, None],
+            flat.curves,
+            flat.bundle.working_point_um,
+            exposure=exposure,
+            variance_factor=variance_factor / np.float32(scale.mean()),
+            model=self.config.retrieval.model,
+            prior=flat.bundle.prior if self.config.retrieval.model == "map" else None,
+            backend=self.config.retrieval.backend,
+            threads=self.config.retrieval.threads,
+        )
+        bag.backend = retrieved.backend
+        return _Retrieved(retrieved.images, retrieved.sigma, retrieved.flags, retrieved.backend, bag.air_scale)
+
+    def _air_scale(self, slab: Slab, samples: F32, exposure: F32, flat: _Flat) -> tuple[float, float]:
+        try:
+            scale = measure_air_scale(slab, samples, exposure, flat.modelled)
+        except AirError as error:
+            raise _GiveUpError(Fault.INCOMPLETE_SCAN, str(error)) from error
+        limit = self.config.calibration.max_air_scale
+        if max(abs(value - 1) for value in scale) > limit:
+            raise _GiveUpError(
+                Fault.CALIBRATION_EXPIRED,
+                f"tube output is {scale[0]:.3f} / {scale[1]:.3f} of its calibration (low / high bin), "
+                f"calibration.max_air_scale allows ±{limit:g}; run 'darklane calibrate'",
+            )
+        return scale
+
+    def _calibration(self, slab: Slab) -> _Flat:
+        try:
+            bundle = self._store.for_bag(slab)
+        except UnusableError as error:
+            raise _GiveUpError(Fault.CALIBRATION_EXPIRED, str(error)) from error
+        if self._flat is None or self._flat.bundle is not bundle:
+            paper = self.config.retrieval.model == "paper"
+            curves = bundle.curves_paper if paper else bundle.curves
+            modelled = kernels.flat_model(curves, bundle.working_point_um, "paper" if paper else "full")
+            self._flat = _Flat(bundle, curves, modelled)
+        return self._flat
+
+    def _give_up(self, slab: Slab, bag: _Bag, fault: Fault) -> Output:
+        bag.ignored = True
+        empty = _empty(slab.rows, bag)
+        message = self._message(slab, bag, last=True, columns=0).model_copy(update={"fault": fault})
+        return message, {"images": empty.images, "sigma": empty.sigma, "flags": empty.flags}
+
+    def _message(self, slab: Slab, bag: _Bag, *, last: bool, columns: int) -> ImageSlab:
+        carried = slab.model_dump(include=_CARRIED)
+        bundle = bag.flat.bundle if bag.flat else None
+        return ImageSlab(
+            **carried,
+            last=last,
+            columns=columns,
+            row_pitch_um=self._row_pitch_um,
+            calibration_id=bundle.id if bundle else "",
+            calibration_created_ns=bundle.created_ns if bundle else 0,
+            model=self.config.retrieval.model,
+            kernel_backend=bag.backend,
+            air_scale=bag.air_scale,
+        )
+
+
+#: Fields that go from the slab to its images unchanged.
+_CARRIED = {
+    "bag_id",
+    "scan_id",
+    "encoder",
+    "index",
+    "column0",
+    "rows",
+    "grid_um",
+    "origin_um",
+    "bag_from_um",
+    "bag_to_um",
+    "frames",
+    "lost_frames",
+    "lost_packets",
+    "first_frame_t_ns",
+    "last_frame_t_ns",
+}
+
+
+def _checked(slab: Slab, arrays: Arrays) -> tuple[F32, F32, F32]:
+    """The three arrays of a slab; ValueError when a shape or dtype is not what the header says."""
+    sums, weights, weights_sq = arrays["phase_sums"], arrays["weights"], arrays["weights_sq"]
+    expected = (GROUPS, len(BINS), slab.rows, slab.columns)
+    if sums.shape != expected or sums.dtype != np.float32:
+        raise ValueError(f"phase_sums are {sums.dtype} {sums.shape}, the header says float32 {expected}")
+    for name, array in (("weights", weights), ("weights_sq", weights_sq)):
+        if array.ndim != 2 or array.shape[1] != slab.columns or array.dtype != np.float32:
+            raise ValueError(
+                f"{name} are {array.dtype} {array.shape}, expected float32 (columns of the detector, {slab.columns})"
+            )
+    return cast("F32", sums), cast("F32", weights), cast("F32", weights_sq)
+
+
+def _empty(rows: int, bag: _Bag) -> _Retrieved:
+    images = np.zeros((len(CHANNELS), len(BINS), rows, 0), np.float32)
+    return _Retrieved(images, images, np.zeros((len(BINS), rows, 0), np.uint16), bag.backend, bag.air_scale)
