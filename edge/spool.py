@@ -104,9 +104,7 @@ class Spool:
     def path(self, bag_id: str) -> Path:
         """File of one bag; :class:`SpoolError` when ``bag_id`` could name another folder."""
         if not _BAG_ID.fullmatch(bag_id):
-            raise SpoolError(
-                f"bag id {bag_id!r:.80} cannot name a file; letters, digits, '.', '_' and '-' only"
-            )
+            raise SpoolError(f"bag id {bag_id!r:.80} cannot name a file; letters, digits, '.', '_' and '-' only")
         return self.folder / f"{bag_id}{SUFFIX}"
 
     def writer(self, bag_id: str) -> SpoolWriter:
@@ -142,6 +140,26 @@ class Spool:
             except wire.WireError:
                 return
             yield slab, arrays
+
+    def index(self, bag_id: str) -> Iterator[tuple[int, Slab]]:
+        """Offset and header of every slab of a bag."""
+        offset = len(MAGIC)
+        for frames in self.records(bag_id):
+            try:
+                _, slab, _ = wire.decode(frames, Slab)
+            except wire.WireError:
+                return
+            yield offset, slab
+            offset += len(pack(frames))
+
+    def record(self, bag_id: str, offset: int) -> list[bytes] | None:
+        """Wire frames of the record at ``offset``; None when it is damaged or the file is gone."""
+        try:
+            with self.path(bag_id).open("rb") as file:
+                file.seek(offset)
+                return unpack(file)
+        except FileNotFoundError:
+            return None
 
     def last_slab(self, bag_id: str) -> Slab | None:
         """The last whole slab of a bag; its ``last`` tells whether the bag is complete."""
