@@ -19,6 +19,8 @@ from edge.messages import CommandReply, DeviceCommand, DeviceEvent, DeviceEventK
 ASK_EVERY_S = 1.0
 #: A question that was not answered for so long is asked again (the bridge was restarted), s.
 ANSWER_WITHIN_S = 3.0
+#: With no bridge there, look again after this long, s.
+RETRY_S = 0.1
 
 
 class EventReader:
@@ -29,9 +31,12 @@ class EventReader:
         self._encoder = encoder
         self._log = logging.getLogger(bus.stamp.source)
         self.subscription = bus.subscriber("events", "event")
-        self.commands = bus.socket("commands", zmq.DEALER, bind=False)
+        # Questions to a bridge that is away are not kept: they would fill the queue and stop the reader.
+        self.commands = bus.socket("commands", zmq.DEALER, bind=False, immediate=True)
         self.last_seq = 0
         self.devices: dict[str, str] = {}
+        #: Monotonic time of the bridge's newest answer, s; None before the first.
+        self.answered_s: float | None = None
         self._asked_at = -ANSWER_WITHIN_S
         self._waiting = False
 
@@ -46,6 +51,7 @@ class EventReader:
                 self._log.error("unreadable answer of the bridge: %s", error)
                 continue
             self.devices = reply.devices
+            self.answered_s = time.monotonic()
             events += [event for event in reply.events if self._is_next(event, known_gap=True)]
         gap = False
         while self.subscription.poll(0):
@@ -76,5 +82,11 @@ class EventReader:
         if now - self._asked_at < wait_s:
             return
         self._asked_at = now
-        self._waiting = True
-        self._bus.send(self.commands, "command", DeviceCommand(action="events_since", after_seq=self.last_seq))
+        question = self._bus.stamp(DeviceCommand(action="events_since", after_seq=self.last_seq))
+        try:
+            self.commands.send_multipart(wire.encode("command", question), zmq.NOBLOCK)
+            self._waiting = True
+        except zmq.Again:
+            # Nobody is there to answer; the next read asks again.
+            self._waiting = False
+            self._asked_at = now - ASK_EVERY_S + RETRY_S

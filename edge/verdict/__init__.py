@@ -1,1 +1,1 @@
-"""One verdict per bag: deadline, journal, feed."""
+"""The verdict service: exactly one final verdict for every bag that entered, journaled, then published."""
