@@ -17,8 +17,7 @@ import numpy.typing as npt
 from edge.config import Config
 from edge.messages import Arrays, DeviceEvent, DeviceEventKind, Fault, Slab
 from edge.readout.ports import ALL_PIXELS, FrameLike, PixelMask, Sums
-from edge.readout.window import BagWindow, Geometry
-from firmware_bridge.scanner import BINS, COLUMNS, GROUPS
+from edge.readout.window import BagWindow, Geometry, empty_arrays, lost_between
 
 SlabOut = tuple[Slab, Arrays]
 
@@ -28,8 +27,6 @@ SILENCE_S = 3.0
 ROLL_BACK_UM = 10_000.0
 #: A bag that entered further ahead than this of the belt's position belongs to another encoder count, µm.
 FAR_AHEAD_UM = 200_000.0
-#: Consecutive frame numbers this many nominal steps apart on the belt: the detector paused and did not say so.
-UNSEEN_STEPS = 4.0
 #: More open bags than fit between barrier and detector: their exits are being lost.
 MAX_OPEN_BAGS = 8
 #: Bag ids that are remembered so that a repeated event opens no second window.
@@ -51,22 +48,11 @@ class ReadoutEngine:
     def __init__(
         self, config: Config, make_sums: Callable[[], Sums], pixel_mask: Callable[[], PixelMask], now: float
     ) -> None:
-        scanner = config.scanner
-        offsets = scanner.column_offsets_um()
-        self._geometry = Geometry(
-            grid_um=scanner.object_grid_um,
-            encoder_um=scanner.encoder_um,
-            barrier_um=scanner.barrier_to_beam_mm * 1e3,
-            lead_air_um=config.belt.lead_air_mm * 1e3,
-            max_bag_um=config.belt.max_bag_mm * 1e3,
-            least_offset_um=min(offsets),
-            largest_offset_um=max(offsets),
-            step_um=scanner.step_um,
-        )
-        self._rows = scanner.rows
+        self._geometry = Geometry.of(config)
+        self._rows = config.scanner.rows
         self._slab_columns = config.retrieval.slab_columns
         # One call to the kernel must not run ahead of its ring of columns.
-        self._batch_um = self._slab_columns * scanner.object_grid_um / 2
+        self._batch_um = self._slab_columns * self._geometry.grid_um / 2
         self._make_sums = make_sums
         self._spare: list[Sums] = []
         self._pixel_mask = pixel_mask
@@ -115,7 +101,9 @@ class ReadoutEngine:
                     batch = []
                     self._encoder_reset(travel)
                 else:
-                    self._count_lost(self._last, self._last_travel, frame, travel)
+                    missing = lost_between(self._last.number, frame.number, travel - self._last_travel, self._geometry)
+                    for bag in self._bags.values():
+                        bag.window.lose(self._last_travel, travel, missing)
             else:
                 for bag in tuple(self._bags.values()):
                     self._check_start(bag, travel)
@@ -168,18 +156,6 @@ class ReadoutEngine:
         for bag in tuple(self._bags.values()):
             if bag.window.entry_um > travel:
                 self._give_up(bag, Fault.INCOMPLETE_SCAN, f"the encoder jumped back to {travel / 1e3:.1f} mm")
-
-    def _count_lost(self, last: FrameLike, last_travel: float, frame: FrameLike, travel: float) -> None:
-        missing = frame.number - last.number - 1
-        if missing < 0:
-            # The detector started again: at least one frame is gone, more if the belt moved on.
-            missing = 1
-        step = max(self._geometry.step_um, self._geometry.grid_um / UNSEEN_STEPS)
-        if travel - last_travel > UNSEEN_STEPS * step * (missing + 1):
-            missing = max(missing, round((travel - last_travel) / self._geometry.step_um) - 1)
-        if missing:
-            for bag in self._bags.values():
-                bag.window.lose(last_travel, travel, missing)
 
     def _sum(self, batch: Sequence[tuple[FrameLike, float]]) -> None:
         if not batch:
@@ -234,36 +210,26 @@ class ReadoutEngine:
 
     def _emit(self, bag: _Open, columns: int, *, last: bool, fault: Fault | None = None) -> None:
         window = bag.window
-        if columns:
-            assert bag.sums is not None
-            sums, weights, weights_sq = bag.sums.take(columns)
-        else:
-            sums = np.zeros((GROUPS, len(BINS), self._rows, 0), np.float32)
-            weights = weights_sq = np.zeros((COLUMNS, 0), np.float32)
+        arrays = empty_arrays(self._rows)
+        lost_packets = 0
+        if bag.sums is not None:
+            lost_packets = self._lost_packets - window.lost_packets_before
+            if columns:
+                arrays = dict(zip(Slab.ARRAYS, bag.sums.take(columns), strict=True))
+        encoder = self._last.encoder_stop if self._last else window.entry_encoder
         slab = Slab(
-            bag_id=window.bag_id,
-            scan_id=window.bag_id,
-            encoder=self._last.encoder_stop if self._last else window.entry_encoder,
-            index=window.index,
+            **window.header(),
+            encoder=encoder,
             last=last,
             fault=fault,
-            column0=window.column0,
             columns=columns,
             rows=self._rows,
-            grid_um=self._geometry.grid_um,
-            origin_um=window.origin_um,
-            bag_from_um=window.leading_um,
-            bag_to_um=window.trailing_um,
-            frames=window.frames,
-            lost_frames=window.lost_frames,
-            lost_packets=self._lost_packets - window.lost_packets_before if bag.sums else 0,
-            first_frame_t_ns=window.first_frame_t_ns,
-            last_frame_t_ns=window.last_frame_t_ns,
+            lost_packets=lost_packets,
             calibration_id=bag.mask.calibration_id,
         )
         window.index += 1
         window.column0 += columns
-        self._out.append((slab, {"phase_sums": sums, "weights": weights, "weights_sq": weights_sq}))
+        self._out.append((slab, arrays))
         if last:
             del self._bags[window.bag_id]
             if bag.sums is not None:

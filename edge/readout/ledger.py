@@ -6,12 +6,10 @@ import json
 import logging
 from pathlib import Path
 
-import numpy as np
-
 from edge.messages import Fault, Slab
 from edge.readout.engine import SlabOut
+from edge.readout.window import empty_arrays
 from edge.spool import Spool
-from firmware_bridge.scanner import BINS, COLUMNS, GROUPS
 
 #: As many as the bridge can repeat events of, and some.
 REMEMBERED = 1024
@@ -77,6 +75,4 @@ def _cut_off(slab: Slab) -> SlabOut:
             "fault": Fault.SERVICE_RESTART,
         }
     )
-    weights = np.zeros((COLUMNS, 0), np.float32)
-    sums = np.zeros((GROUPS, len(BINS), slab.rows, 0), np.float32)
-    return last, {"phase_sums": sums, "weights": weights, "weights_sq": weights}
+    return last, empty_arrays(slab.rows)

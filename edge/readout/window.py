@@ -9,8 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
+
+from edge.config import Config
+from edge.messages import Arrays
 from edge.readout.ports import FrameLike
+from firmware_bridge.scanner import BINS, COLUMNS, GROUPS
+
+#: Consecutive frame numbers further apart on the belt than so many nominal steps: the detector paused.
+UNSEEN_STEPS = 4.0
 
 
 @dataclass(frozen=True)
@@ -25,6 +34,37 @@ class Geometry:
     least_offset_um: float
     largest_offset_um: float
     step_um: float
+
+    @classmethod
+    def of(cls, config: Config) -> Geometry:
+        """Geometry of one lane."""
+        scanner = config.scanner
+        offsets = scanner.column_offsets_um()
+        return cls(
+            grid_um=scanner.object_grid_um,
+            encoder_um=scanner.encoder_um,
+            barrier_um=scanner.barrier_to_beam_mm * 1e3,
+            lead_air_um=config.belt.lead_air_mm * 1e3,
+            max_bag_um=config.belt.max_bag_mm * 1e3,
+            least_offset_um=min(offsets),
+            largest_offset_um=max(offsets),
+            step_um=scanner.step_um,
+        )
+
+
+def lost_between(number: int, next_number: int, moved_um: float, geometry: Geometry) -> int:
+    """Frames that are missing between two received ones while the belt moved by ``moved_um``.
+
+    Numbers tell, except when the detector started again (at least one is missing), or paused and counted on:
+    then the belt tells.
+    """
+    missing = next_number - number - 1
+    if missing < 0:
+        missing = 1
+    step = max(geometry.step_um, geometry.grid_um / UNSEEN_STEPS)
+    if moved_um > UNSEEN_STEPS * step * (missing + 1):
+        missing = max(missing, round(moved_um / geometry.step_um) - 1)
+    return missing
 
 
 @dataclass
@@ -95,6 +135,23 @@ class BagWindow:
         """Whether a recording that begins at this travel would lack the first columns."""
         return travel_um > self.first_travel_um + self.geometry.grid_um
 
+    def header(self) -> dict[str, Any]:
+        """Fields of the next slab that this window knows."""
+        return {
+            "bag_id": self.bag_id,
+            "scan_id": self.bag_id,
+            "index": self.index,
+            "column0": self.column0,
+            "grid_um": self.geometry.grid_um,
+            "origin_um": self.origin_um,
+            "bag_from_um": self.leading_um,
+            "bag_to_um": self.trailing_um,
+            "frames": self.frames,
+            "lost_frames": self.lost_frames,
+            "first_frame_t_ns": self.first_frame_t_ns,
+            "last_frame_t_ns": self.last_frame_t_ns,
+        }
+
     def saw(self, frames: Sequence[FrameLike]) -> None:
         """These frames were summed for this bag."""
         self.first_frame_t_ns = self.first_frame_t_ns or frames[0].t_ns
@@ -103,7 +160,7 @@ class BagWindow:
 
     def lose(self, from_um: float, to_um: float, count: int) -> None:
         """``count`` frames between two received ones, at these travels, never came."""
-        if to_um < self.first_travel_um or from_um > self.last_travel_um:
+        if count == 0 or to_um < self.first_travel_um or from_um > self.last_travel_um:
             return
         if self._unsure and self._unsure[-1][:2] == (from_um, to_um):
             count += self._unsure.pop()[2]
@@ -134,3 +191,13 @@ class BagWindow:
     def _last_travel(self, trailing_um: float) -> float:
         g = self.geometry
         return trailing_um + g.lead_air_um + g.largest_offset_um + g.grid_um
+
+
+def empty_arrays(rows: int) -> Arrays:
+    """Arrays of a slab without columns."""
+    weights = np.zeros((COLUMNS, 0), np.float32)
+    return {
+        "phase_sums": np.zeros((GROUPS, len(BINS), rows, 0), np.float32),
+        "weights": weights,
+        "weights_sq": weights,
+    }
