@@ -1,0 +1,255 @@
+"""Sends an archived bag through the services again: this process takes the places of bridge and readout.
+
+Retrieval, inference, verdict and archive run as their own processes in a fresh state directory. They cannot tell a
+replayed bag from a scanned one, save for its age.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import zmq
+
+from calibration.bundle import BundleError, activate, load
+from edge import wire
+from edge.archive.layout import SHEET_SUFFIX, SUFFIX
+from edge.archive.reader import BagFile, empty_arrays
+from edge.config import Config
+from edge.messages import (
+    BagNotice,
+    CommandReply,
+    DeviceCommand,
+    DeviceEvent,
+    DeviceEventKind,
+    Fault,
+    LaneState,
+    Slab,
+    Verdict,
+)
+from edge.services import service
+from edge.spool import Spool
+from edge.supervisor import Supervisor
+
+SERVICES = ("verdict", "inference", "retrieval", "archive")
+READY_S = 60.0
+#: A replayed bag is computed as fast as the box can; it has at least this long before UNKNOWN/Timeout.
+LEAST_DEADLINE_S = 120.0
+#: The archive is given this long after the verdict.
+ARCHIVE_S = 20.0
+POLL_MS = 50
+#: More starts of one service than this: it does not run here.
+MAX_RESTARTS = 3
+
+
+class ReplayError(RuntimeError):
+    """The bag cannot be replayed; the message says why and what to do."""
+
+
+def replay_config(bag: BagFile, state_dir: Path, run_dir: Path) -> Config:
+    """The settings under which ``bag`` was scanned, for a lane in ``state_dir``."""
+    tables = dict(bag.lane)
+    tables["lane"] = {**tables.get("lane", {}), "state_dir": str(state_dir), "run_dir": str(run_dir)}
+    tables["scanner"] = bag.scanner.model_dump(mode="json")
+    config = Config.model_validate(tables)
+    scanned_ns = max((slab.first_frame_t_ns for slab in bag.slab_headers), default=0)
+    since_h = max(0.0, (time.time_ns() - scanned_ns) / 3.6e12) if scanned_ns else 0.0
+    # A calibration that was young enough when the bag was scanned is young enough now, and one too old stays too old.
+    aged = config.calibration.model_copy(update={"max_age_h": config.calibration.max_age_h + since_h + 1 / 60})
+    patient = config.verdict.model_copy(update={"deadline_s": max(config.verdict.deadline_s, LEAST_DEADLINE_S)})
+    return config.model_copy(update={"calibration": aged, "verdict": patient})
+
+
+def copy_calibration(bag: BagFile, given: Path | None, state_dir: Path) -> None:
+    """Put the bag's calibration bundle into ``state_dir`` and activate it; nothing for a bag scanned without one."""
+    wanted = next((slab.calibration_id for slab in bag.slab_headers if slab.calibration_id), "")
+    if not wanted:
+        return
+    source = given or bag.path.resolve().parent.parent / "calibration"
+    if source.is_dir():
+        source = source / f"{wanted}.h5"
+    if not source.is_file():
+        raise ReplayError(f"{source}: no such file; name the bundle of {wanted} with --calibration")
+    try:
+        bundle = load(source)
+    except BundleError as error:
+        raise ReplayError(str(error)) from error
+    if bundle.id != wanted:
+        raise ReplayError(
+            f"{source} is calibration {bundle.id}; the bag's sums were made with the pixel mask of {wanted}"
+        )
+    folder = state_dir / "calibration"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, folder / f"{wanted}.h5")
+    activate(folder, wanted)
+
+
+class ReplayLane:
+    """One bag, one pass. Use as a context manager, then :meth:`run`."""
+
+    def __init__(self, bag: BagFile, state_dir: Path, calibration: Path | None, say: Callable[[str], None]) -> None:
+        if not bag.slab_headers:
+            raise ReplayError(f"{bag.path} holds no raw phase sums; this bag cannot be replayed")
+        self.bag = bag
+        self.state_dir = state_dir
+        self.verdicts: list[Verdict] = []
+        self._say = say
+        self._state: LaneState | None = None
+        self._entered = False
+        self._published: list[DeviceEvent] = []
+        self._run_dir = Path(tempfile.mkdtemp(prefix="darklane-"))
+        state_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            copy_calibration(bag, calibration, state_dir)
+            self.config = replay_config(bag, state_dir, self._run_dir)
+            self._supervisor = Supervisor(self.config, tuple(service(name) for name in SERVICES))
+        except BaseException:
+            shutil.rmtree(self._run_dir, ignore_errors=True)
+            raise
+        bus = self._supervisor.bus
+        self._events = bus.socket("events", zmq.PUB, bind=True)
+        self._commands = bus.socket("commands", zmq.ROUTER, bind=True)
+        self._slabs = bus.socket("slabs", zmq.PUSH, bind=False)
+        self._feed = bus.subscriber("feed")
+
+    def __enter__(self) -> ReplayLane:
+        try:
+            self._supervisor.start()
+            self._supervisor.wait_ready(READY_S)
+        except BaseException as error:
+            self.close()
+            if isinstance(error, RuntimeError):
+                raise ReplayError(f"the services do not start: {error}") from error
+            raise
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the services."""
+        self._supervisor.stop()
+        shutil.rmtree(self._run_dir, ignore_errors=True)
+
+    @property
+    def archive_file(self) -> Path:
+        """HDF5 file that the replay's archive writes."""
+        return self.state_dir / "archive" / f"{self.bag.bag_id}{SUFFIX}"
+
+    def run(self) -> Verdict:
+        """Play the bag; returns its final verdict once the archive has written it too (or took too long)."""
+        first = self.bag.slab_headers[0]
+        self._until(lambda: self._state is not None, READY_S, "no sign of life on the verdict feed")
+        self._publish(DeviceEventKind.BAG_ENTRY, first.bag_from_um)
+        self._until(lambda: self._entered, READY_S, "the verdict service did not take the bag's entry")
+        self._send_slabs()
+        patience = self.config.verdict.deadline_s + 10
+        self._until(lambda: self._final is not None, patience, "no verdict came")
+        with suppress(ReplayError):
+            self._until(lambda: self.archive_file.with_suffix(SHEET_SUFFIX).exists(), ARCHIVE_S, "no archive file")
+        final = self._final
+        assert final is not None
+        return final
+
+    @property
+    def _final(self) -> Verdict | None:
+        return next((verdict for verdict in self.verdicts if verdict.final), None)
+
+    def _send_slabs(self) -> None:
+        """All slabs in order, spooled first as the readout does; the exit event comes before the last one."""
+        left_um = next((slab.bag_to_um for slab in self.bag.slab_headers if slab.bag_to_um is not None), None)
+        writer = Spool(self.state_dir / "spool").writer(self.bag.bag_id)
+        sent: Slab | None = None
+        try:
+            for slab, arrays in self.bag.slabs():
+                if slab.last and left_um is not None:
+                    self._publish(DeviceEventKind.BAG_EXIT, left_um)
+                frames = wire.encode("slab", self._supervisor.bus.stamp(slab), arrays)
+                writer.append(frames)
+                self._push(frames)
+                sent = slab
+            if sent is not None and not sent.last:
+                # The archive holds a torn bag. Its replay ends as what it is, not at the deadline.
+                self._push(wire.encode("slab", self._supervisor.bus.stamp(_end_of(sent)), empty_arrays(sent)))
+        finally:
+            writer.close()
+
+    def _push(self, frames: list[bytes | memoryview]) -> None:
+        self._until(lambda: bool(self._slabs.poll(0, zmq.POLLOUT)), READY_S, "retrieval does not take slabs")
+        self._slabs.send_multipart(frames)
+
+    def _publish(self, kind: DeviceEventKind, edge_um: float) -> None:
+        """One belt event of the bag whose edge has the belt coordinate ``edge_um``."""
+        scanner = self.bag.scanner
+        verdict = self.bag.verdict
+        number = len(self._published) + 1
+        event = DeviceEvent(
+            kind=kind,
+            event_seq=number,
+            encoder=round((edge_um - scanner.barrier_to_beam_mm * 1e3) / scanner.encoder_um),
+            event_t_ns=time.time_ns(),
+            bag_id=self.bag.bag_id,
+            bag_tag=verdict.bag_tag if verdict else "",
+        )
+        event = self._supervisor.bus.stamp(event).model_copy(update={"seq": number})
+        self._published.append(event)
+        self._events.send_multipart(wire.encode("event", event))
+
+    def _until(self, done: Callable[[], bool], patience_s: float, failed: str) -> None:
+        """Serve the bus until ``done``; :class:`ReplayError` when that takes too long."""
+        deadline = time.monotonic() + patience_s
+        while not done():
+            if time.monotonic() > deadline:
+                raise ReplayError(f"{failed} within {patience_s:.0f} s; logs are in {self._supervisor.logs}")
+            self._serve()
+
+    def _serve(self) -> None:
+        """Answer commands as the bridge would, read the feed, look after the processes."""
+        poller = zmq.Poller()
+        for sock in (self._commands, self._feed):
+            poller.register(sock, zmq.POLLIN)
+        poller.poll(POLL_MS)
+        while self._commands.poll(0):
+            self._answer(*self._commands.recv_multipart())
+        while self._feed.poll(0):
+            with suppress(wire.WireError):
+                _, message, _ = wire.decode_any(self._feed.recv_multipart())
+                if isinstance(message, LaneState):
+                    self._state = message
+                elif isinstance(message, BagNotice):
+                    self._entered = self._entered or message.bag_id == self.bag.bag_id
+                elif isinstance(message, Verdict) and message.bag_id == self.bag.bag_id:
+                    self.verdicts.append(message)
+        for line in self._supervisor.poll():
+            self._say(line)
+        for child in self._supervisor.children.values():
+            if child.restarts > MAX_RESTARTS:
+                raise ReplayError(f"{child.service.name} does not stay alive; see {child.log}")
+
+    def _answer(self, peer: bytes, *frames: bytes) -> None:
+        try:
+            _, command, _ = wire.decode(frames, DeviceCommand)
+        except wire.WireError as error:
+            reply = CommandReply(ok=False, reason=f"unreadable command: {error}")
+        else:
+            events = self._published if command.action == "events_since" else []
+            reply = CommandReply(
+                ok=True, events=tuple(e for e in events if e.seq > command.after_seq), devices={"belt": "replayed bag"}
+            )
+        self._commands.send_multipart([peer, *wire.encode("reply", self._supervisor.bus.stamp(reply))])
+
+
+def _end_of(slab: Slab) -> Slab:
+    return slab.model_copy(
+        update={
+            "index": slab.index + 1,
+            "column0": slab.column0 + slab.columns,
+            "columns": 0,
+            "last": True,
+            "fault": slab.fault or Fault.INCOMPLETE_SCAN,
+        }
+    )
