@@ -33,6 +33,8 @@ OPEN_HEAPS: Final = 8
 REORDER_FRAMES: Final = OPEN_HEAPS + 1
 #: Frames held for an earlier one go on after this silence, s.
 HOLD_S: Final = 0.25
+#: The packets of this many heaps tell how many make a frame.
+SURVEY_HEAPS: Final = 32
 #: Memory for frames that wait to be fetched.
 RING_BYTES: Final = 48 * realtime.MIB
 MIN_RING_FRAMES: Final = 16
@@ -76,6 +78,8 @@ class DetectorStream:
         self.rows = rows
         frame_bytes = fmt.counts_bytes(rows)
         self._sequence = FrameSequence(REORDER_FRAMES, frame_bytes)
+        self._packets_per_frame = frame_bytes / fmt.PACKET_BYTES
+        self._packets_known = False
         self._rejected = 0
         self._held_since = 0.0
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -98,7 +102,9 @@ class DetectorStream:
         memory.warn_on_empty = False
         self._stream = spead2.recv.Stream(
             self._pool,
-            spead2.recv.StreamConfig(max_heaps=OPEN_HEAPS, memory_allocator=memory, allow_unsized_heaps=False),
+            spead2.recv.StreamConfig(
+                max_heaps=OPEN_HEAPS, memory_allocator=memory, allow_unsized_heaps=False, allow_out_of_order=True
+            ),
             spead2.recv.RingStreamConfig(heaps=ring, contiguous_only=False),
         )
         self._stream.add_udp_reader(self._socket, max_size=max(9200, fmt.PACKET_BYTES))
@@ -152,16 +158,17 @@ class DetectorStream:
         """A snapshot of the totals."""
         counts = self._sequence.counts
         spead = self._stream.stats
-        heaps = max(1, spead.heaps)
-        packets = spead["packets"]
-        per_byte = packets / (heaps * self._sequence.frame_bytes)
+        if not self._packets_known and spead.heaps >= SURVEY_HEAPS:
+            self._packets_per_frame = max(1.0, spead["packets"] / spead.heaps)
+            self._packets_known = True
+        lost_packets = round(counts.lost_bytes / self._sequence.frame_bytes * self._packets_per_frame)
         return DetectorStats(
             frames=counts.frames,
             lost_frames=counts.lost_frames,
             incomplete_frames=counts.incomplete_frames,
             duplicate=counts.duplicate,
             late=counts.late,
-            lost_packets=max(counts.incomplete_frames, round(counts.lost_bytes * per_byte)),
+            lost_packets=max(counts.lost_frames, lost_packets),
             rejected=self._rejected,
             restarts=counts.restarts,
             kernel_drops=realtime.udp_drops(self._socket) if self._socket.fileno() >= 0 else 0,

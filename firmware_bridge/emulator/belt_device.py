@@ -122,8 +122,7 @@ class BeltDevice:
         wrong = {
             "window is empty": not start < stop,
             "window is past": stop <= self.encoder,
-            f"window is longer than {wire.MAX_CLEAR_UM / 1e3:.0f} mm": (stop - start) * self.encoder_um
-            > wire.MAX_CLEAR_UM,
+            f"window is longer than {wire.MAX_CLEAR_UM / 1e3:.0f} mm": length_um > wire.MAX_CLEAR_UM,
             "window overlaps that of another bag": any(start < end and begin < stop for begin, end in self._windows),
             f"{MAX_WINDOWS} windows are waiting already": len(self._windows) >= MAX_WINDOWS,
         }

@@ -1,0 +1,67 @@
+"""``python -m firmware_bridge.emulator``: the emulated scanner as a process (simulated x-rays, real packets)."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+from firmware_bridge.emulator import lane_file
+from firmware_bridge.emulator.plan import Plan, PlanError, PlanItem, load_plan
+from firmware_bridge.emulator.rig import Rig
+
+#: What calibration asks for first: the reference tray.
+TRAY = PlanItem(kind="tray", seed=0, tag="reference-tray")
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m firmware_bridge.emulator",
+        description="Emulated scanner: detector stream, belt controller and mask axis. All its data are simulated.",
+    )
+    parser.add_argument("--config", type=Path, help="the lane's TOML file; default: all defaults")
+    parser.add_argument("--plan", required=True, help="which bags come: a JSON file, or the name of a shipped plan")
+    parser.add_argument("--dev-dir", type=Path, required=True, help="folder for the links 'belt' and 'mask-x'")
+    parser.add_argument("--truth", type=Path, required=True, help="JSON lines: what each bag really holds")
+    parser.add_argument("--tray-first", action="store_true", help="put the calibration tray before the plan's items")
+    parser.add_argument("--exit-at-end", action="store_true", help="end when the last item has passed")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run until SIGTERM, SIGINT or (with --exit-at-end) the end of the plan. 2: bad arguments."""
+    args = arguments()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s emulator %(levelname)s %(message)s", stream=sys.stderr)
+    try:
+        lane = lane_file.read(args.config)
+        plan = load_plan(args.plan)
+    except (lane_file.LaneFileError, PlanError) as error:
+        logging.error("%s", error)
+        return 2
+    if args.tray_first:
+        plan = Plan(items=(TRAY, *plan.items))
+    running = True
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal running
+        running = False
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    args.truth.parent.mkdir(parents=True, exist_ok=True)
+    with Rig(lane, plan, args.dev_dir, args.truth, args.config) as rig:
+        rig.frame()
+        sys.stdout.write("READY\n")
+        sys.stdout.flush()
+        while running and not (args.exit_at_end and rig.ended):
+            rig.frame()
+        logging.info("%d frames sent, %.1f mm of belt", rig.frames, rig.world.travel_um / 1e3)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
