@@ -17,10 +17,16 @@ class EmulatorSettings(BaseModel):
     hot_pixels: float = Field(0.0002, ge=0, le=0.2, description="fraction of detector pixels that count without light")
     hot_counts: float = Field(400.0, ge=0, le=60_000, description="mean counts per frame of a hot pixel")
     gain_spread: float = Field(0.03, ge=0, le=0.3, description="1-σ spread of pixel gains (column part and pixel part)")
-    mask_segment_um: float = Field(1.5, ge=0, le=10, description="1-σ offset between the three joined mask segments, µm")
-    mask_drift_um: float = Field(2.0, ge=0, le=10, description="amplitude of the slow drift of the curve centres over rows, µm")
+    mask_segment_um: float = Field(
+        1.5, ge=0, le=10, description="1-σ offset between the three joined mask segments, µm"
+    )
+    mask_drift_um: float = Field(
+        2.0, ge=0, le=10, description="amplitude of the slow drift of the curve centres over rows, µm"
+    )
     tube_drift_per_min: float = Field(0.0, ge=-0.5, le=0.5, description="relative change of the tube output per minute")
-    plane_offset_mm: float = Field(0.0, ge=-200, le=200, description="objects lie this far behind the nominal plane, mm")
+    plane_offset_mm: float = Field(
+        0.0, ge=-200, le=200, description="objects lie this far behind the nominal plane, mm"
+    )
     fine_grid_um: float = Field(75.0, gt=0, le=150, description="grid along the belt on which scenes are prepared, µm")
     bag_gap_mm: float = Field(40.0, ge=0, le=5000, description="free belt between the end of one bag and the next, mm")
     time_scale: float = Field(1.0, gt=0, le=100, description="frames are sent this many times faster than real time")
