@@ -111,7 +111,8 @@ class Slab(BagMessage):
     """readout → retrieval: phase sums of consecutive columns of one bag, complete in all four groups.
 
     The last slab of a bag has ``last`` set and may have zero columns. A bag that had to be given up ends
-    with a last slab that names the fault.
+    with a last slab that names the fault. Arrays, float32: ``phase_sums`` (4 groups, 2 bins, rows, columns),
+    ``weights`` and ``weights_sq`` (128 detector columns, columns): Σ W and Σ W² of physics.md 4.
     """
 
     ARRAYS = ("phase_sums", "weights", "weights_sq")

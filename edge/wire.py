@@ -39,9 +39,7 @@ def encode(
     for name, array in arrays.items():
         contiguous = np.ascontiguousarray(array)
         if contiguous.dtype.str not in DTYPES:
-            raise ValueError(
-                f"{name}: dtype {contiguous.dtype} does not cross the wire; use one of {sorted(DTYPES)}"
-            )
+            raise ValueError(f"{name}: dtype {contiguous.dtype} does not cross the wire; use one of {sorted(DTYPES)}")
         described.append({"name": name, "dtype": contiguous.dtype.str, "shape": list(contiguous.shape)})
         frames.append(contiguous.data.cast("B") if contiguous.size else b"")
     if described:
@@ -95,11 +93,11 @@ def _arrays(described: Any, frames: Sequence[bytes | memoryview]) -> Arrays:
             if not all(isinstance(n, int) and 0 <= n <= 1 << 24 for n in shape) or len(shape) > 5:
                 raise WireError(f"array {name}: shape {shape!r:.80} is not allowed")
         except (TypeError, KeyError) as error:
-            raise WireError(
-                f"array description {entry!r:.80} is not a map with name, dtype and shape"
-            ) from error
+            raise WireError(f"array description {entry!r:.80} is not a map with name, dtype and shape") from error
         size = math.prod(shape) * np.dtype(dtype).itemsize
         if size != len(frame) or size > MAX_ARRAY_BYTES:
             raise WireError(f"array {name}: {len(frame)} bytes, but {dtype} {shape} needs {size}")
-        arrays[name] = np.frombuffer(frame, dtype=dtype).reshape(shape)
+        array = np.frombuffer(frame, dtype=dtype).reshape(shape)
+        array.flags.writeable = False
+        arrays[name] = array
     return arrays

@@ -1,0 +1,122 @@
+"""Writes the golden file of every message that has none yet; released ones are never written again.
+
+Run ``python -m tests.edge.golden.make`` after adding a message, and commit the new file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from edge import spool, wire
+from edge.messages import (
+    Arrays,
+    Assessment,
+    BagNotice,
+    Candidate,
+    CommandReply,
+    Decision,
+    DetectedObject,
+    DeviceCommand,
+    DeviceEvent,
+    DeviceEventKind,
+    Fault,
+    Hello,
+    ImageSlab,
+    LaneState,
+    Message,
+    ServiceStatus,
+    Slab,
+    Verdict,
+)
+
+FOLDER = Path(__file__).parent
+HEADER = {"seq": 41, "boot_id": "0123456789abcdef", "t_ns": 1_760_000_000_123_456_789, "source": "golden"}
+BAG = {"bag_id": "T-17.20251009T085320.00042", "scan_id": "scan-1", "encoder": 123_456}
+ROWS, COLUMNS = 3, 2
+
+
+def name(schema_id: str) -> str:
+    """File name of one schema id."""
+    return schema_id.replace("/", "-") + ".bin"
+
+
+def _ramp(*shape: int, dtype: str = "<f4") -> npt.NDArray[np.generic]:
+    return (np.arange(np.prod(shape)) * 0.5).reshape(shape).astype(dtype)
+
+
+def samples() -> list[tuple[Message, Arrays]]:
+    """One message of every kind, every field away from its default."""
+    thing = DetectedObject(
+        box=(10, 20, 40, 60),
+        polygon=((10.0, 20.0), (40.0, 20.0), (40.0, 60.5)),
+        area_mm2=108.5,
+        probability=0.93,
+        category="explosive",
+        candidates=(Candidate(material="semtex_1h", probability=0.9, threat=True),),
+        features={"R_df": 6.5, "R_df_sd": 0.25},
+    )
+    event = DeviceEvent(
+        **HEADER,
+        kind=DeviceEventKind.BAG_ENTRY,
+        device="belt-2",
+        event_seq=7,
+        encoder=-5,
+        event_t_ns=99,
+        bag_id=BAG["bag_id"],
+        bag_tag="T/17 ü",
+        interlock_closed=True,
+        detail="why",
+    )
+    slab = {
+        "index": 3, "last": True, "fault": Fault.INCOMPLETE_SCAN, "column0": 192, "columns": COLUMNS, "rows": ROWS,
+        "grid_um": 300.0, "origin_um": -1.5, "bag_from_um": 6000.25, "bag_to_um": 9e4, "frames": 800, "lost_frames": 2,
+        "lost_packets": 5, "first_frame_t_ns": 11, "last_frame_t_ns": 12, "calibration_id": "cal-00ff",
+    }  # fmt: skip
+    judged = {
+        "score": 0.75, "threshold": 0.6, "objects": (thing,), "calibration_id": "cal-00ff", "calibration_created_ns": 8,
+        "model_id": "m", "model_version": "1", "model_sha256": "ab", "kernel_backend": "host", "inference_runtime": "r",
+        "frames": 800, "lost_frames": 2, "lost_packets": 5, "retrieval_ms": 1.5, "inference_ms": 2.5,
+        "air_scale": (0.99, 1.01),
+    }  # fmt: skip
+    verdict = {
+        "decision": Decision.UNKNOWN, "iata": "UCL", "reason": Fault.TIMEOUT, "final": False, "supersedes": 12,
+        "bag_tag": "T/17 ü", "bag_id_type": "rfid", "tip": True, "scan_start_t_ns": 1, "scan_stop_t_ns": 2,
+        "encoder_window": (100, 900), "deadline_ns": 3, "deadline_encoder": 4, "latency_ms": 250.5, "detail": "why",
+    }  # fmt: skip
+    return [
+        (event, {}),
+        (DeviceCommand(**HEADER, device="bridge", action="clear_line", bag_id="b", encoder_from=1, encoder_to=2,
+                       after_seq=3), {}),
+        (CommandReply(**HEADER, ok=True, reason="r", events=(event,), devices={"belt": "present"}), {}),
+        (Slab(**HEADER, **BAG, **slab), {"phase_sums": _ramp(4, 2, ROWS, COLUMNS), "weights": _ramp(128, COLUMNS),
+                                         "weights_sq": _ramp(128, COLUMNS)}),
+        (ImageSlab(**HEADER, **BAG, **slab, row_pitch_um=308.0, calibration_created_ns=8, model="full",
+                   kernel_backend="host", air_scale=(0.99, 1.01), retrieval_ms=1.5),
+         {"images": _ramp(4, 2, ROWS, COLUMNS), "sigma": _ramp(4, 2, ROWS, COLUMNS),
+          "flags": _ramp(2, ROWS, COLUMNS, dtype="<u2")}),
+        (Assessment(**HEADER, **BAG, **judged, fault=Fault.FAILED_RECON, columns=9, rows=3, first_frame_t_ns=11,
+                    last_frame_t_ns=12), {}),
+        (Verdict(**HEADER, **BAG, **judged, **verdict), {}),
+        (LaneState(**HEADER, state="SCANNING", calibration_id="cal-00ff", calibration_state="CALIBRATED",
+                   bags_in_flight=2, verdicts=9, dropped=1, detail="why"), {}),
+        (BagNotice(**HEADER, **BAG, bag_tag="T/17 ü", deadline_ns=3, ended=True), {}),
+        (Hello(**HEADER, lane="lane-1", software="darklane 0.1.0", last_verdict_seq=5, heartbeat_s=2.0), {}),
+        (ServiceStatus(**HEADER, state="fault", rate_hz=119.5, unit="frames", queue=3, lag_ms=8.5,
+                       counters={"lost_frames": 2}, detail="why"), {}),
+    ]  # fmt: skip
+
+
+def main() -> None:
+    """Write what is missing."""
+    for message, arrays in samples():
+        path = FOLDER / name(message.schema_id)
+        if not path.exists():
+            path.write_bytes(spool.pack(wire.encode("golden", message, arrays)))
+            print(path)
+
+
+if __name__ == "__main__":
+    main()
