@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from firmware_bridge.reference_tray import PLATES, Plate
 
 import kernels
 from calibration import curves as curve_step
@@ -21,9 +20,10 @@ from calibration.bundle import Bundle
 from calibration.devices import Axis, Belt, Detector
 from calibration.pixels import U8, good_pixels, group_means, live_rows
 from calibration.recorder import Recorder
+from calibration.reference import reference_tray
 from calibration.steps import STEPS, CalibrationError, Limits, Progress, Report, Settings
 from calibration.tray_pass import record_tray
-from firmware_bridge.scanner import Scanner
+from firmware_bridge.scanner import BINS, COLUMNS, Scanner
 from kernels.types import IlluminationCurves
 
 F32 = npt.NDArray[np.float32]
@@ -68,12 +68,15 @@ class _Routine:
                 "although told to stop",
                 "Check the interlock and the belt drive, then calibrate again",
             )
-        counts = float(np.mean([frame.counts.mean() for frame in seen + tail]))
-        if counts <= 0:
+        total = np.sum([frame.counts for frame in seen + tail], axis=0, dtype=np.uint32)
+        lit = float((total > 0).mean())
+        if lit < self.limits.min_lit:
             raise CalibrationError(
-                "beam", "no counts in any pixel", "Switch the tube on, open the shutter, close the interlock"
+                "beam",
+                f"only {100 * lit:.0f} % of the pixels count",
+                "Switch the tube on and open its shutter",
             )
-        self.say("beam", 1.0, {"mean_counts": counts})
+        self.say("beam", 1.0, {"median_counts": float(np.median(total)) / len(seen + tail)})
 
     def move(self, step: str, x_um: float) -> None:
         """Move the mask and believe only its position read back."""
@@ -90,16 +93,18 @@ class _Routine:
         """Average frames at each mask position."""
         s = self.settings
         positions = np.linspace(-s.scan_half_width_um, s.scan_half_width_um, s.scan_positions)
-        means, scatter, summed = [], 0.0, 0.0
+        means: list[F32] = []
+        shape = (len(BINS), self.scanner.rows, COLUMNS)
+        scatter, summed = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         for k, x in enumerate(positions):
             self.say("scan", k / len(positions))
             self.move("scan", float(x))
             average = self.recorder.average("scan", s.frames_per_position, s.settle_frames)
             means.append(average.mean)
             # Poisson: Σ(x − mean)² over n frames is (n − 1) times the mean.
-            scatter = scatter + average.scatter
-            summed = summed + (average.frames - 1) * average.mean
-        fano = np.divide(scatter, summed, out=np.zeros_like(means[0]), where=np.asarray(summed) > 0)
+            scatter += average.scatter
+            summed += (average.frames - 1) * average.mean
+        fano = np.divide(scatter, summed, out=np.zeros_like(summed), where=summed > 0)
         self.say("scan", 1.0, {"positions": len(positions), "frames": len(positions) * s.frames_per_position})
         return _Scan(positions, np.stack(means), fano)
 
@@ -160,17 +165,17 @@ class _Routine:
         self.say("flat", 1.0, {"frames": float(frames), "mismatch": mismatch})
         return average.mean
 
-    def tray(self, curves: IlluminationCurves, flat: F32, good: U8, plates: tuple[Plate, ...]) -> tray_step.Plates:
+    def tray(self, curves: IlluminationCurves, flat: F32, good: U8, tray: tray_step.Tray) -> tray_step.Plates:
         """The reference tray once through the beam."""
         recorded = record_tray(
             self.recorder,
             self.belt,
             self.scanner,
-            plates,
-            good,
-            self.settings,
-            self.limits,
-            lambda f: self.say("tray", f),
+            tray=tray,
+            good=good,
+            settings=self.settings,
+            limits=self.limits,
+            tick=lambda fraction: self.say("tray", fraction),
         )
         x0_um = self.settings.working_point_um
         modelled = kernels.flat_model(curves, x0_um, "full")
@@ -195,7 +200,7 @@ def calibrate(
     *,
     settings: Settings | None = None,
     limits: Limits | None = None,
-    plates: tuple[Plate, ...] = PLATES,
+    tray: tray_step.Tray | None = None,
 ) -> Bundle:
     """Run the whole routine and return its bundle, neither saved nor active.
 
@@ -210,7 +215,7 @@ def calibrate(
         full, paper = routine.curves(scan, good)
         routine.working_point(full)
         flat = routine.flat(full, good)
-        measured = routine.tray(full, flat, good, plates)
+        measured = routine.tray(full, flat, good, tray or reference_tray(scanner))
         routine.say("prior", 0.0)
         prior, values = tray_step.prior(measured, routine.limits)
         routine.say("prior", 1.0, values | {"exposures": float(routine.recorder.frames)})

@@ -38,7 +38,7 @@ def good_pixels(mean: F32, fano: F32) -> U8:
         bad[..., group::GROUPS] = (deviation > OUTLIER_SIGMA * spread) & (deviation > OUTLIER_FRACTION * centre)
     bad |= ~(mean > 0) | (fano < FANO[0]) | (fano > FANO[1])
     either = bad.any(axis=0, keepdims=True)
-    return np.broadcast_to(~either, mean.shape).astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(~either, mean.shape), dtype=np.uint8)
 
 
 def live_rows(good: U8) -> npt.NDArray[np.bool_]:
@@ -64,4 +64,4 @@ def group_means(counts: F32, good: U8) -> F32:
         weight = good[..., group::GROUPS].astype(np.float64)
         total = (counts[..., group::GROUPS] * weight).sum(axis=-1)
         groups.append((total / np.maximum(weight.sum(axis=-1), 1))[..., nearest])
-    return np.stack(groups, axis=-3).astype(np.float32)
+    return np.ascontiguousarray(np.stack(groups, axis=-3), dtype=np.float32)

@@ -62,6 +62,8 @@ class Settings:
 class Limits:
     """A step that misses its limit ends the calibration."""
 
+    #: Pixels that count anything at all, as a fraction.
+    min_lit: float = 0.5
     #: Mean counts per frame and good pixel somewhere in the scan; below it the fits drown in noise.
     min_counts: float = 0.5
     #: Detector frames missing while the belt carries the tray, as a fraction.
@@ -89,6 +91,6 @@ class Limits:
     #: Reduced chi-square of one tray region under one transmission and one offset.
     max_tray_chi2: float = 2.0
     #: 1-σ of the offset of a tray region.
-    max_offset_sd: float = 0.02
-    #: Rms misfit of the offset prior over the tray regions.
+    max_offset_sd: float = 0.05
+    #: Scatter of the plates' offsets about the prior, beyond what their own uncertainty explains.
     max_prior_sd: float = 0.03

@@ -21,9 +21,26 @@ F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 
 #: Kept away from the edges of a plate: its refraction, the slab of the light barrier, the blur of the aperture.
-EDGE_MARGIN_MM = 1.5
+EDGE_MARGIN_MM = 1.0
 #: Weighted least squares is repeated with the weights of its own model; two rounds are enough for counts > 10.
 _ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Plate:
+    """One homogeneous absorber of a tray: mm along the belt from the leading edge, mm from the top of the field."""
+
+    name: str
+    along_mm: tuple[float, float]
+    across_mm: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Tray:
+    """Drawing of a tray: its length along the belt, and its plates."""
+
+    length_mm: float
+    plates: tuple[Plate, ...]
 
 
 @dataclass(frozen=True)
@@ -48,13 +65,12 @@ class Plates:
     chi2: F64
 
 
-def region(
-    name: str, along_mm: tuple[float, float], across_mm: tuple[float, float], lead_columns: float, scanner: Scanner
-) -> Region:
-    """Pixels of a plate given in mm along the belt from the leading edge and in mm from the top of the field.
+def region(plate: Plate, lead_columns: float, scanner: Scanner) -> Region:
+    """Pixels of ``plate`` without its edges; ``lead_columns``: grid position of the tray's leading edge.
 
-    ``lead_columns``: grid position of the leading edge. ValueError when nothing is left inside the field.
+    ValueError when nothing of it is left inside the field.
     """
+    name, along_mm, across_mm = plate.name, plate.along_mm, plate.across_mm
     h, pitch = scanner.object_grid_um / 1e3, scanner.row_pitch_um / 1e3
     margin = EDGE_MARGIN_MM
     column0 = int(np.ceil((along_mm[0] + margin) / h + lead_columns))
@@ -140,10 +156,10 @@ def prior(plates: Plates, limits: Limits) -> tuple[OffsetPrior, dict[str, float]
     fitted = kernels.fit_prior(plates.t, plates.o, plates.sd_o)
     misfit = np.sqrt(np.mean((kernels.predict_offset(fitted, plates.t) - plates.o) ** 2, axis=-1))
     values = {"misfit_low": float(misfit[0]), "misfit_high": float(misfit[1]), "sd": float(np.max(fitted.sd))}
-    if not max(float(misfit.max()), values["sd"]) <= limits.max_prior_sd:
+    if not values["sd"] <= limits.max_prior_sd:
         raise CalibrationError(
             "prior",
-            f"the offset of the plates follows their transmission only to {misfit.max():.3f}, "
+            f"the offset of the plates follows their transmission only to {values['sd']:.3f}, "
             f"{limits.max_prior_sd:g} is needed",
             "The tray's plates do not match their layout: check the tray, its position and the tube voltage",
         )

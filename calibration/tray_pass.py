@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
-from firmware_bridge.reference_tray import LENGTH_MM, Plate
 
 import kernels
 from calibration.devices import Belt, BeltEvent, Frame
 from calibration.pixels import U8
 from calibration.recorder import Recorder
 from calibration.steps import CalibrationError, Limits, Settings
-from calibration.tray import Region, region
+from calibration.tray import Region, Tray, region
 from firmware_bridge.scanner import Scanner
 
 F32 = npt.NDArray[np.float32]
@@ -42,7 +41,7 @@ def record_tray(
     belt: Belt,
     scanner: Scanner,
     *,
-    plates: Sequence[Plate],
+    tray: Tray,
     good: U8,
     settings: Settings,
     limits: Limits,
@@ -55,7 +54,7 @@ def record_tray(
     """
     h = scanner.object_grid_um
     lead_columns = settings.lead_air_mm * 1e3 / h
-    regions = tuple(region(p.name, p.along_mm, p.across_mm, lead_columns, scanner) for p in plates)
+    regions = tuple(region(plate, lead_columns, scanner) for plate in tray.plates)
     columns = max(r.column1 for r in regions) + 1
     offsets = np.asarray(scanner.column_offsets_um())
     # No bag can have entered before the belt moved: older events are repeats.
@@ -69,7 +68,7 @@ def record_tray(
     end_um = origin_um + (columns + 1) * h + float(offsets.max())
     sums = kernels.PhaseSums(scanner.rows, h, offsets, capacity_columns=int((end_um - origin_um) / h) + 3)
     sums.begin(origin_um)
-    watch = _Watch(belt, entry, scanner)
+    watch = _Watch(belt, entry, scanner, tray.length_mm)
     first = last = None
     taken = 0
     for batch in _batches(recorder):
@@ -122,8 +121,8 @@ def _wait_for_entry(recorder: Recorder, belt: Belt, started_at: int, scanner: Sc
 class _Watch:
     """Compares the tray's length at the light barrier with its drawing."""
 
-    def __init__(self, belt: Belt, entry: BeltEvent, scanner: Scanner) -> None:
-        self._belt, self._entry, self._scanner = belt, entry, scanner
+    def __init__(self, belt: Belt, entry: BeltEvent, scanner: Scanner, length_mm: float) -> None:
+        self._belt, self._entry, self._scanner, self._nominal_mm = belt, entry, scanner, length_mm
         self._length_mm: float | None = None
 
     def look(self, frame: Frame) -> None:
@@ -132,15 +131,15 @@ class _Watch:
         for event in self._belt.poll():
             if event.kind == "bag_exit" and event.encoder > self._entry.encoder:
                 self._length_mm = (event.encoder - self._entry.encoder) * self._scanner.encoder_um / 1e3
-                if abs(self._length_mm - LENGTH_MM) > LENGTH_TOLERANCE_MM:
+                if abs(self._length_mm - self._nominal_mm) > LENGTH_TOLERANCE_MM:
                     self.check()
 
     def check(self) -> None:
         """Refuse anything that is not as long as the tray."""
-        if self._length_mm is None or abs(self._length_mm - LENGTH_MM) > LENGTH_TOLERANCE_MM:
+        if self._length_mm is None or abs(self._length_mm - self._nominal_mm) > LENGTH_TOLERANCE_MM:
             found = "longer than the tray" if self._length_mm is None else f"{self._length_mm:.0f} mm long"
             raise CalibrationError(
                 "tray",
-                f"what passed the light barrier is {found}; the reference tray is {LENGTH_MM:g} mm long",
+                f"what passed the light barrier is {found}; the reference tray is {self._nominal_mm:g} mm long",
                 "Put the reference tray on the belt, nothing else",
             )

@@ -7,7 +7,6 @@ import time
 from typing import Any
 
 import typer
-from firmware_bridge.motion import EspAxis
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -19,6 +18,7 @@ from edge.commands.options import ConfigOption, JsonOption, StateDirOption, conf
 from edge.config import Config
 from firmware_bridge.belt import BeltController
 from firmware_bridge.detector import DetectorStream
+from firmware_bridge.motion import EspAxis
 
 
 def calibrate(config: ConfigOption = None, state_dir: StateDirOption = None, json_: JsonOption = False) -> None:

@@ -86,7 +86,7 @@ class RetrievalEngine:
         """Retrieve one pixel of air, so that a missing or uncompiled backend shows at start. Returns its name."""
         one = np.ones((2, 1, 4), np.float32)
         centre = one * np.asarray([75.0 * g + d for g, d in enumerate(self.config.scanner.m1_shifts_um)], np.float32)
-        curves = kernels.IlluminationCurves(100 * one, centre, 12 * one, one[..., 0])
+        curves = kernels.IlluminationCurves(100 * one, centre, 12 * one, np.ones((2, 1), np.float32))
         x0_um = self.config.mask_axis.working_point_um
         samples = kernels.flat_model(curves, x0_um, "full")[..., None] * np.float32(1000)
         return kernels.retrieve(

@@ -71,11 +71,10 @@ def true_curves(scanner: Scanner = SCANNER) -> IlluminationCurves:
     shape = (2, scanner.rows, GROUPS)
     centre = [75.0 * i + scanner.m1_shifts_um[i] for i in range(GROUPS)]
     area = np.broadcast_to((PEAK * WIDTH_UM * np.sqrt(2 * np.pi))[:, None, None], shape)
+    centres = np.broadcast_to(np.asarray(centre) + row_shift(scanner.rows)[:, None], shape)
+    floor = np.broadcast_to(FLOOR[:, None], shape[:2])
     return IlluminationCurves(
-        area.astype(np.float32),
-        np.broadcast_to(np.asarray(centre) + row_shift(scanner.rows)[:, None], shape).astype(np.float32),
-        np.full(shape, WIDTH_UM, np.float32),
-        np.broadcast_to(FLOOR[:, None], shape[:2]).astype(np.float32),
+        *(np.ascontiguousarray(a, dtype=np.float32) for a in (area, centres, np.full(shape, WIDTH_UM), floor))
     )
 
 

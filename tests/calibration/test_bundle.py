@@ -14,7 +14,7 @@ from firmware_bridge.scanner import Scanner
 from tests.calibration.synthetic import SCANNER, bundle
 
 HOUR_NS = 3_600_000_000_000
-NOW = 1_800_000_000_000_000_000
+NOW = 1_700_000_000_000_000_000
 
 
 def test_saved_bundle_reads_back_and_is_active(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from edge.retrieval.engine import RetrievalEngine
 from firmware_bridge.scanner import COLUMNS, GROUPS
 from tests.calibration.synthetic import AIR, SCANNER, X0_UM, Sample, bundle, pixels
 
-NOW = 1_800_000_000_000_000_000
+NOW = 1_700_000_000_000_000_000
 LEAD_COLUMNS = 20
 FRAMES = 3.0
 PLASTIC = Sample(t=(0.70, 0.78), refraction_um=1.5, dark_field_um2=(120.0, 40.0))
