@@ -1,4 +1,4 @@
-"""Layout of the reference absorber tray: known absorbers without grains, from which calibration learns o as a function of t.
+"""Layout of the reference absorber tray: absorbers without grains, from which calibration learns o(t).
 
 The tray is a real thing in a drawer beside the scanner; this file is its drawing. Its leading edge is the first
 absorber's edge minus :data:`EDGE_MM`. The layout fills the height of the field in as many bands as fit.

@@ -133,7 +133,10 @@ def exposure_mas(scanner: Scanner) -> float:
 def expected_counts(
     scanner: Scanner, settings: EmulatorSettings, images: F32, x0_um: float, out: F32, u0: int = 0
 ) -> None:
-    """Mean counts per frame-pixel of unit gain behind ``images`` (n_u, 2, 4, rows), into out[:, u0:] (2, n_u, 4, rows)."""
+    """Mean counts per frame-pixel of unit gain behind ``images`` (n_u, 2, 4, rows).
+
+    Written to ``out[:, u0 : u0 + n_u]``, out being (2, ≥ u0 + n_u, 4, rows).
+    """
     x_rows = optics.sample_points_um(scanner, x0_um, centre_offsets_um(scanner, settings))
     x_rows = np.mod(x_rows, GROUPS * scanner.m1_period_um)
     split = optics.beams(scanner)

@@ -91,10 +91,13 @@ def beams(scanner: Scanner) -> Beams:
 
 @lru_cache(maxsize=4)
 def curve_table(scanner: Scanner) -> F32:
-    """:func:`group_curve` tabulated: rows τ² = TAU2_SCALE (exp(i TAU2_STEP) − 1), columns x = j X_STEP_UM, end included."""
+    """:func:`group_curve` tabulated over one period, end included.
+
+    Row i: τ² = TAU2_SCALE (exp(i TAU2_STEP) − 1); column j: x = j X_STEP_UM.
+    """
     n_tau = int(np.ceil(np.log1p(TAU2_MAX / TAU2_SCALE) / TAU2_STEP)) + 1
-    tau2 = TAU2_SCALE * np.expm1(np.arange(n_tau) * TAU2_STEP)
-    x = np.arange(round(GROUPS * scanner.m1_period_um / X_STEP_UM) + 1) * X_STEP_UM
+    tau2: F64 = TAU2_SCALE * np.expm1(np.arange(n_tau, dtype=np.float64) * TAU2_STEP)
+    x = np.arange(round(GROUPS * scanner.m1_period_um / X_STEP_UM) + 1, dtype=np.float64) * X_STEP_UM
     return np.ascontiguousarray(group_curve(scanner, x[None, :], tau2[:, None]), dtype=np.float32)
 
 
@@ -116,7 +119,7 @@ def curve_width_um(scanner: Scanner) -> float:
 
 
 def energy_weights(scanner: Scanner) -> tuple[F32, F64]:
-    """Weights (n, 10) of the native transport on pairs of tabulated energies, and the matrix (n, n_energies) averaging onto them.
+    """Weights (n, 10) of the native transport on pairs of energies; matrix (n, n_energies) averaging onto the pairs.
 
     Columns: aperture low, high; the same over E², over E⁴, times ln E over E⁴; septum low, high.
     """

@@ -78,8 +78,8 @@ def pixel_gains(scanner: Scanner, settings: EmulatorSettings) -> tuple[F32, npt.
     rng = np.random.default_rng([settings.seed, 2])
     shape = (scanner.rows, COLUMNS)
     column = rng.normal(0.0, settings.gain_spread, COLUMNS)
-    gain = 1.0 + column[None, None, :] + rng.normal(0.0, 0.5 * settings.gain_spread, (2, *shape))
-    gain = np.clip(gain, 0.2, 2.0).astype(np.float32)
+    spread = 1.0 + column[None, None, :] + rng.normal(0.0, 0.5 * settings.gain_spread, (2, *shape))
+    gain: F32 = np.clip(spread, 0.2, 2.0).astype(np.float32)
     fate = rng.random(shape)
     gain[:, fate < settings.dead_pixels] = 0.0
     hot = np.flatnonzero(fate >= 1.0 - settings.hot_pixels)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from firmware_bridge.emulator.materials import names
 from firmware_bridge.emulator.scene_clutter import CLUTTER, Maker, Rng
 from firmware_bridge.emulator.scene_parts import DESIGN_HEIGHT_MM, Part
-from firmware_bridge.emulator.scene_shapes import Box, Cells, Cloth, Rod, polyline
+from firmware_bridge.emulator.scene_shapes import Bounds, Box, Cells, Cloth, Rod, polyline
 
 #: Fill heights of containers, mm [P].
 THINNEST_MM, THICKEST_MM = 2.5, 37.5
 #: Side walls and floor plus lid of an acrylic container, mm [A].
 WALL_MM, FLOOR_MM = 2.0, 3.0
 CENTRE_Y = DESIGN_HEIGHT_MM / 2
+#: Things keep this far from the bag's outline, mm.
+SEAM_MM = 4.0
 #: Attempts to place one thing free of the others.
 PLACEMENTS = 60
 
@@ -94,24 +98,32 @@ def place_box(rng: Rng, length: float, height: float, taken: list[Box]) -> Box |
     return None
 
 
+def _extent(parts: list[Part]) -> Bounds:
+    bounds = [part.shape.bounds() for part in parts]
+    return (
+        min(b[0] for b in bounds),
+        max(b[1] for b in bounds),
+        min(b[2] for b in bounds),
+        max(b[3] for b in bounds),
+    )
+
+
 def scatter(rng: Rng, makers: tuple[Maker, ...], count: int, length: float, height: float) -> list[Part]:
-    """``count`` different things thrown into the bag."""
+    """``count`` different things thrown into the bag; what does not fit at any angle stays at home."""
     parts: list[Part] = []
+    top, bottom = CENTRE_Y - 0.5 * height + SEAM_MM, CENTRE_Y + 0.5 * height - SEAM_MM
     for index in rng.choice(len(makers), size=min(count, len(makers)), replace=False):
-        u = rng.uniform(0.16, 0.84) * length
-        y = CENTRE_Y + rng.uniform(-0.36, 0.36) * height
-        parts += makers[int(index)](rng, float(u), float(y), float(rng.uniform(-np.pi, np.pi)))
+        for _ in range(PLACEMENTS // 10):
+            u, y = rng.uniform(0.1, 0.9) * length, CENTRE_Y + rng.uniform(-0.45, 0.45) * height
+            thing = makers[int(index)](rng, float(u), float(y), float(rng.uniform(-np.pi, np.pi)))
+            u0, u1, y0, y1 = _extent(thing)
+            if u1 - u0 > length - 2 * SEAM_MM or y1 - y0 > bottom - top:
+                continue
+            du = max(SEAM_MM - u0, 0.0) + min(length - SEAM_MM - u1, 0.0)
+            dy = max(top - y0, 0.0) + min(bottom - y1, 0.0)
+            parts += [replace(part, shape=part.shape.moved(du, dy)) for part in thing]
+            break
     return parts
-
-
-def clip_to(parts: list[Part], length: float) -> list[Part]:
-    """Drop what would stick out of the bag at either end."""
-    kept = []
-    for part in parts:
-        u0, u1, _, _ = part.shape.bounds()
-        if u0 >= 0.0 and u1 <= length:
-            kept.append(part)
-    return kept
 
 
 def bag(rng: Rng, target: str | None) -> tuple[float, list[Part]]:
@@ -127,5 +139,5 @@ def bag(rng: Rng, target: str | None) -> tuple[float, list[Part]]:
         if box is not None:
             thickness = float(rng.uniform(THINNEST_MM, THICKEST_MM))
             parts += container(material, round(thickness, 2), box, label)
-    parts += clip_to(scatter(rng, CLUTTER, int(rng.integers(6, 11)), length, height), length)
+    parts += scatter(rng, CLUTTER, int(rng.integers(6, 11)), length, height)
     return length, parts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from firmware_bridge.emulator.scene_bag import CENTRE_Y, clip_to, scatter, textile
+from firmware_bridge.emulator.scene_bag import CENTRE_Y, scatter, textile
 from firmware_bridge.emulator.scene_boards import board, screws
 from firmware_bridge.emulator.scene_clutter import SMALL_CLUTTER, Rng, bar
 from firmware_bridge.emulator.scene_parts import Part
@@ -47,7 +47,7 @@ def hair_dryer(rng: Rng, target: str | None) -> tuple[float, list[Part]]:
         Part("FR4", 1.4 * barrel_r, Box((hot0 + hot1) / 2, y, hot1 - hot0, 0.6)),
     ]
     for k in range(3):
-        t = np.arange(0.0, 1.0, 0.012)
+        t = np.linspace(0.0, 1.0, 16 * 8 + 1)
         reach = (0.72 - 0.16 * k) * barrel_r
         coil = list(
             zip(
@@ -98,5 +98,5 @@ def hair_dryer(rng: Rng, target: str | None) -> tuple[float, list[Part]]:
         film = Rod(rod.points, radius + 0.4)
         parts += [Part("PE", 0.4, film), Part(target, round(2.0 * radius, 2), rod, "target")]
     parts += [Part("ABS", 3.0, Ellipse(back + 2.0, y, 3.0, 12.0))]
-    parts += clip_to(scatter(rng, SMALL_CLUTTER, int(rng.integers(2, 4)), length, height), length)
+    parts += scatter(rng, SMALL_CLUTTER, int(rng.integers(2, 4)), length, height)
     return length, parts

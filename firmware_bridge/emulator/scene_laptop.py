@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from firmware_bridge.emulator.scene_bag import CENTRE_Y, clip_to, scatter, textile
+from firmware_bridge.emulator.scene_bag import CENTRE_Y, scatter, textile
 from firmware_bridge.emulator.scene_boards import board, cell, fan, screen, screws, target_slab
 from firmware_bridge.emulator.scene_clutter import SMALL_CLUTTER, Rng, wire
 from firmware_bridge.emulator.scene_parts import Part
@@ -93,7 +93,7 @@ def laptop(rng: Rng, target: str | None) -> tuple[float, list[Part]]:
             parts += cell(left + 0.04 * w + (k + 0.5) * cell_w, cell_y, cell_w - 2.0, cell_h, 4.6)
     parts += screws([(left + a * w, top + b * h) for a in (0.03, 0.35, 0.65, 0.97) for b in (0.05, 0.95)], 1.5, 4.0)
     parts += [Part("Cu", 0.6, Rod(polyline([(board_u, top + 0.5 * h), (left + 0.5 * w, cell_y - 0.5 * cell_h)]), 0.8))]
-    parts += clip_to(scatter(rng, SMALL_CLUTTER, int(rng.integers(1, 4)), length, 130.0), length)
+    parts += scatter(rng, SMALL_CLUTTER, int(rng.integers(1, 4)), length, 130.0)
     return length, parts
 
 
@@ -142,5 +142,5 @@ def phone(rng: Rng, target: str | None) -> tuple[float, list[Part]]:
             target, thickness, Box((split + battery[1]) / 2, y, battery[1] - split - 4.0, 0.78 * h, 0.0, 2.0)
         )
     parts += screws([(left + a * w, top + b * h) for a in (0.05, 0.3, 0.88) for b in (0.07, 0.93)], 0.8, 2.0)
-    others = clip_to(scatter(rng, SMALL_CLUTTER, int(rng.integers(2, 5)), length, height), length)
+    others = scatter(rng, SMALL_CLUTTER, int(rng.integers(2, 5)), length, height)
     return length, parts + others + (wire(rng, 0.8 * length, y, 14.0, 2) if rng.random() < 0.5 else [])

@@ -66,14 +66,17 @@ class Box:
     ramp: float = 0.0
 
     def bounds(self) -> Bounds:
+        """See :class:`Shape`."""
         c, s = abs(np.cos(self.angle)), abs(np.sin(self.angle))
         half_u, half_y = 0.5 * (self.w * c + self.h * s), 0.5 * (self.w * s + self.h * c)
         return self.u - half_u, self.u + half_u, self.y - half_y, self.y + half_y
 
     def moved(self, du: float, dy: float) -> Box:
+        """See :class:`Shape`."""
         return replace(self, u=self.u + du, y=self.y + dy)
 
     def profile(self, u: F32, y: F32, soft: tuple[float, float]) -> F32:
+        """See :class:`Shape`."""
         a, b = _turn(u, y, (self.u, self.y), self.angle)
         corner = min(self.corner, 0.5 * self.w, 0.5 * self.h)
         if corner == 0.0 and self.angle == 0.0:  # separable: cheap for the many small boxes of a circuit board
@@ -100,14 +103,17 @@ class Ellipse:
     hole: float = 0.0
 
     def bounds(self) -> Bounds:
+        """See :class:`Shape`."""
         c, s = np.cos(self.angle), np.sin(self.angle)
         half_u, half_y = float(np.hypot(self.a * c, self.b * s)), float(np.hypot(self.a * s, self.b * c))
         return self.u - half_u, self.u + half_u, self.y - half_y, self.y + half_y
 
     def moved(self, du: float, dy: float) -> Ellipse:
+        """See :class:`Shape`."""
         return replace(self, u=self.u + du, y=self.y + dy)
 
     def profile(self, u: F32, y: F32, soft: tuple[float, float]) -> F32:
+        """See :class:`Shape`."""
         p, q = _turn(u, y, (self.u, self.y), self.angle)
         radius = np.hypot(p / np.float32(self.a), q / np.float32(self.b))
         if self.dome:
@@ -128,13 +134,16 @@ class Rod:
     bore: float = 0.0
 
     def bounds(self) -> Bounds:
+        """See :class:`Shape`."""
         us, ys = [p[0] for p in self.points], [p[1] for p in self.points]
         return min(us) - self.radius, max(us) + self.radius, min(ys) - self.radius, max(ys) + self.radius
 
     def moved(self, du: float, dy: float) -> Rod:
+        """See :class:`Shape`."""
         return replace(self, points=tuple((u + du, y + dy) for u, y in self.points))
 
     def profile(self, u: F32, y: F32, soft: tuple[float, float]) -> F32:
+        """See :class:`Shape`."""
         nearest = np.full(np.broadcast_shapes(u.shape, y.shape), np.inf, dtype=np.float32)
         for (u0, y0), (u1, y1) in zip(self.points[:-1], self.points[1:], strict=True):
             du, dy = u1 - u0, y1 - y0
@@ -163,12 +172,15 @@ class Cells:
     fill_y: float = 0.85
 
     def bounds(self) -> Bounds:
+        """See :class:`Shape`."""
         return self.box.bounds()
 
     def moved(self, du: float, dy: float) -> Cells:
+        """See :class:`Shape`."""
         return replace(self, box=self.box.moved(du, dy))
 
     def profile(self, u: F32, y: F32, soft: tuple[float, float]) -> F32:
+        """See :class:`Shape`."""
         a, b = _turn(u, y, (self.box.u, self.box.y), self.box.angle)
         cover = self.box.profile(u, y, soft)
         for x, pitch, fill, width in ((a, self.pitch_u, self.fill_u, soft[0]), (b, self.pitch_y, self.fill_y, soft[1])):
@@ -192,12 +204,15 @@ class Cloth:
     seed: int
 
     def bounds(self) -> Bounds:
+        """See :class:`Shape`."""
         return self.box.bounds()
 
     def moved(self, du: float, dy: float) -> Cloth:
+        """See :class:`Shape`."""
         return replace(self, box=self.box.moved(du, dy))
 
     def profile(self, u: F32, y: F32, soft: tuple[float, float]) -> F32:
+        """See :class:`Shape`."""
         rng = np.random.default_rng(self.seed)
         relief = np.zeros(np.broadcast_shapes(u.shape, y.shape), dtype=np.float32)
         waves = 7

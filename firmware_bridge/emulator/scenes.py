@@ -93,7 +93,8 @@ def _compose(item: PlanItem) -> tuple[float, list[Part], int]:
         if target_is_visible(parts, length):
             return length, parts, attempt
     raise SceneError(
-        f"{item.kind} seed {item.seed}: no place for a visible target of {item.target} in {ATTEMPTS} attempts; use another seed"
+        f"{item.kind} seed {item.seed}: no place for a visible target of {item.target} in {ATTEMPTS} attempts; "
+        "use another seed"
     )
 
 
@@ -132,6 +133,7 @@ def build(scanner: Scanner, item: PlanItem) -> Scene:
     """
     scale = scene_scale(scanner)
     attempt = 0
+    parts: list[Part]
     if item.kind == "empty":
         length, parts = EMPTY_MM, []
     elif item.kind == "tray":

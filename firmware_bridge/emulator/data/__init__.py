@@ -1,0 +1,1 @@
+"""Tables of the emulated scanner and the script that made them."""

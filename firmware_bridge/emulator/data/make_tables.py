@@ -74,7 +74,8 @@ def detected(tube_kv: int) -> tuple[Array, Array]:
         return np.asarray((1.0 - CHARGE_SHARE_PLATEAU) * peak + CHARGE_SHARE_PLATEAU * plateau)
 
     bins = (absorbed * (above(low) - above(high)), absorbed * above(high))
-    return tuple(np.interp(ENERGIES, energy, b, left=0.0, right=0.0) for b in bins)  # type: ignore[return-value]
+    in_low, in_high = (np.interp(ENERGIES, energy, b, left=0.0, right=0.0) for b in bins)
+    return in_low, in_high
 
 
 def cross_check(name: str, parts: dict[int, float], table: Array) -> float:

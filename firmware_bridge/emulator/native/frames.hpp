@@ -13,13 +13,16 @@
 namespace frames {
 
 constexpr std::size_t kGroups = 4;
-constexpr std::size_t kBlock = 64;  // rows per cache block
+constexpr std::size_t kBlock = 256;          // rows gathered together: long enough for the prefetcher
+constexpr std::size_t kStride = kBlock + 16;  // padded, so that a row of all columns does not fight for cache sets
 
 struct Segment {
     const float* expected;  // (2, n_u, 4, rows)
     std::size_t n_u;
     double first_um, du_um;
 };
+
+constexpr std::size_t kAhead = 2;             // columns
 
 // A weighted sum of grid lines; offset in floats within one bin of `source`.
 struct Term {
@@ -64,6 +67,11 @@ DARKLANE_CLONES inline void add_line(const float* __restrict source, float weigh
     for (std::size_t i = 0; i < n; ++i) target[i] += weight * source[i];
 }
 
+inline void fetch(const float* source, std::size_t n) {
+    constexpr std::size_t kCacheLine = 16;  // floats
+    for (std::size_t i = 0; i < n; i += kCacheLine) __builtin_prefetch(source + i);
+}
+
 class Renderer {
   public:
     Renderer(std::size_t rows, std::vector<double> offsets_um, std::vector<float> gain, std::vector<std::uint32_t> hot,
@@ -79,22 +87,26 @@ class Renderer {
             const double a = start_um - offsets_[c], b = stop_um - offsets_[c];
             gather_terms(segments, air, rows_, c % kGroups, std::min(a, b), std::max(a, b), scale, terms_[c]);
         }
-        lines_.resize(columns * kBlock);
+        lines_.resize(columns * kStride);
         poisson::Random random = random_;
         for (std::size_t bin = 0; bin < 2; ++bin) {
             for (std::size_t r0 = 0; r0 < rows_; r0 += kBlock) {
                 const std::size_t n = std::min(kBlock, rows_ - r0);
                 std::fill(lines_.begin(), lines_.end(), 0.0f);
                 for (std::size_t c = 0; c < columns; ++c) {
+                    // Neighbouring columns lie far apart in memory: ask for the next lines in time.
+                    if (c + kAhead < columns) {
+                        for (const Term& term : terms_[c + kAhead]) fetch(term.source + bin * term.bin_stride + r0, n);
+                    }
                     for (const Term& term : terms_[c]) {
-                        add_line(term.source + bin * term.bin_stride + r0, term.weight, &lines_[c * kBlock], n);
+                        add_line(term.source + bin * term.bin_stride + r0, term.weight, &lines_[c * kStride], n);
                     }
                 }
                 for (std::size_t r = 0; r < n; ++r) {
                     const std::size_t base = (bin * rows_ + r0 + r) * columns;
                     for (std::size_t c = 0; c < columns; ++c) {
                         out[base + c] =
-                            static_cast<std::uint16_t>(sampler_(lines_[c * kBlock + r] * gain_[base + c], random));
+                            static_cast<std::uint16_t>(sampler_(lines_[c * kStride + r] * gain_[base + c], random));
                     }
                 }
             }
