@@ -23,7 +23,7 @@ from edge.archive.reader import BagFile, BagFileError
 from edge.archive.sheet import write_sheet
 from edge.archive.tail import SpoolTail
 from edge.config import Config
-from edge.messages import Arrays, ImageSlab, Verdict
+from edge.messages import Arrays, ImageSlab, Message, Verdict
 from edge.spool import Spool, SpoolError
 
 #: Bags collected at once; the quietest is written first when there are more.
@@ -97,7 +97,7 @@ class Archive:
         bag.touched = self._clock()
         if verdict.final and bag.verdict is None:
             bag.verdict = verdict
-        else:
+        elif not _known(verdict, bag.verdict, bag.supplements):
             bag.supplements.append(verdict)
 
     def tick(self) -> list[Path]:
@@ -213,10 +213,10 @@ class Archive:
                 present, supplements = file.verdict, file.supplements
             if present is None and verdict.final:
                 present = verdict
-            elif verdict.model_dump() not in [v.model_dump() for v in (present, *supplements) if v is not None]:
-                supplements = [*supplements, verdict]
-            else:
+            elif _known(verdict, present, supplements):
                 return
+            else:
+                supplements = [*supplements, verdict]
             attach_verdict(path, present, supplements)
         except (BagFileError, OSError) as error:
             self._count("lost_verdicts")
@@ -248,3 +248,12 @@ class Archive:
 
     def _count(self, name: str) -> None:
         self.counters[name] = self.counters.get(name, 0) + 1
+
+
+def _known(verdict: Verdict, final: Verdict | None, supplements: list[Verdict]) -> bool:
+    """Whether ``verdict`` says again what is there; a restarted verdict service repeats what it may not have sent."""
+
+    def said(message: Verdict) -> dict[str, object]:
+        return message.model_dump(exclude=set(Message.model_fields))
+
+    return any(said(verdict) == said(other) for other in (final, *supplements) if other is not None)

@@ -21,6 +21,7 @@ from edge.archive.layout import SHEET_SUFFIX, SUFFIX
 from edge.archive.reader import BagFile, empty_arrays
 from edge.config import Config
 from edge.messages import (
+    Arrays,
     BagNotice,
     CommandReply,
     DeviceCommand,
@@ -32,7 +33,7 @@ from edge.messages import (
     Verdict,
 )
 from edge.services import service
-from edge.spool import Spool
+from edge.spool import Spool, SpoolWriter
 from edge.supervisor import Supervisor
 
 SERVICES = ("verdict", "inference", "retrieval", "archive")
@@ -164,21 +165,22 @@ class ReplayLane:
         left_um = next((slab.bag_to_um for slab in self.bag.slab_headers if slab.bag_to_um is not None), None)
         writer = Spool(self.state_dir / "spool").writer(self.bag.bag_id)
         sent: Slab | None = None
+        last: Slab | None = None
         try:
             for slab, arrays in self.bag.slabs():
                 if slab.last and left_um is not None:
                     self._publish(DeviceEventKind.BAG_EXIT, left_um)
-                frames = wire.encode("slab", self._supervisor.bus.stamp(slab), arrays)
-                writer.append(frames)
-                self._push(frames)
-                sent = slab
-            if sent is not None and not sent.last:
+                self._send(writer, slab, arrays)
+                last = slab
+            if last is not None and not last.last:
                 # The archive holds a torn bag. Its replay ends as what it is, not at the deadline.
-                self._push(wire.encode("slab", self._supervisor.bus.stamp(_end_of(sent)), empty_arrays(sent)))
+                self._send(writer, _end_of(last), empty_arrays(last))
         finally:
             writer.close()
 
-    def _push(self, frames: list[bytes | memoryview]) -> None:
+    def _send(self, writer: SpoolWriter, slab: Slab, arrays: Arrays) -> None:
+        frames = wire.encode("slab", self._supervisor.bus.stamp(slab), arrays)
+        writer.append(frames)
         self._until(lambda: bool(self._slabs.poll(0, zmq.POLLOUT)), READY_S, "retrieval does not take slabs")
         self._slabs.send_multipart(frames)
 

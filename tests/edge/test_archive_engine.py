@@ -181,7 +181,7 @@ def test_late_messages_of_a_written_bag(lane: Lane) -> None:
     supplement = lane.bag.verdict(final=False, supersedes=7)
     lane.archive.verdict(supplement)
     lane.archive.verdict(supplement)
-    lane.archive.verdict(lane.bag.verdict(Decision.UNKNOWN))
+    lane.archive.verdict(lane.bag.verdict(Decision.UNKNOWN, seq=9, boot_id="after a restart"))
     with BagFile(path) as file:
         assert file.verdict is not None
         assert file.verdict.decision is Decision.UNKNOWN

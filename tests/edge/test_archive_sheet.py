@@ -54,20 +54,17 @@ def test_objects_are_marked_where_they_are(tmp_path: Path) -> None:
     x, y = plan.cell(0)
     box = (x, y + sheet.TITLE, x + plan.image_width, y + sheet.TITLE + plan.image_height)
     mapping = marks.Mapping(box, made.rows, made.columns)
-    for (row0, column0, row1, column1), rgb in zip(boxes(made), (marks.RED, marks.GREEN), strict=True):
-        middle = round(mapping.y((row0 + row1) / 2))
-        for column, share in ((column0, 0.9), (column1, 0.9)):
-            if rgb == marks.GREEN:
-                middle = round(mapping.y(row0))
-                column = (column0 + column1) / 2  # noqa: PLW2901 - its polygon's upper side
-            edge = round(mapping.x(column))
-            around = pixels[middle - 4 : middle + 5, edge - 4 : edge + 5]
-            assert near(around, rgb).any(), (rgb, column, share)
-        inside = pixels[
-            round(mapping.y(row0)) + 8 : round(mapping.y((row0 + row1) / 2)),
-            round(mapping.x((column0 + column1) / 2)) - 4 : round(mapping.x((column0 + column1) / 2)) + 4,
-        ]
-        assert not near(inside, rgb).any()
+    threat, benign = boxes(made)
+    # A box has its left and right side half way down; the polygon of the other object has its upper side on the box.
+    places: list[tuple[float, float, marks.Rgb]] = [
+        ((threat[0] + threat[2]) / 2, threat[column], marks.RED) for column in (1, 3)
+    ]
+    places.append((benign[0], (benign[1] + benign[3]) / 2, marks.GREEN))
+    for row, column, rgb in places:
+        y, x = round(mapping.y(row)), round(mapping.x(column))
+        assert near(pixels[y - 4 : y + 5, x - 4 : x + 5], rgb).any(), (row, column)
+    y, x = round(mapping.y(places[0][0])), round(mapping.x((threat[1] + threat[3]) / 2))
+    assert not near(pixels[y - 8 : y + 9, x - 8 : x + 9], marks.RED).any()
 
 
 def test_red_only_for_a_threat(tmp_path: Path) -> None:
@@ -82,7 +79,12 @@ def test_red_only_for_a_threat(tmp_path: Path) -> None:
 
 def test_only_an_emulated_bag_says_that_it_is_simulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words: list[str] = []
-    monkeypatch.setattr(captions, "_draw_tag", lambda draw, right, word: words.append(word) or 0)
+
+    def record(draw: object, right: int, word: str) -> int:
+        words.append(word)
+        return 0
+
+    monkeypatch.setattr(captions, "_draw_tag", record)
     drawn(archived(tmp_path, bag(32, 40)))
     assert words == []
     drawn(archived(tmp_path, bag(32, 40), emulator={"seed": 1}))
@@ -141,9 +143,6 @@ def test_many_objects_and_long_names(tmp_path: Path) -> None:
 
 
 def test_without_a_font_that_has_greek(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(*args: object) -> None:
-        raise OSError("cannot open resource")
-
     monkeypatch.setattr(ImageFont, "truetype", _only_builtin(ImageFont.truetype))
     text.font.cache_clear()
     text.has_symbols.cache_clear()
