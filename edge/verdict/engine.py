@@ -193,6 +193,7 @@ class BagLedger:
     def _controller_found(self, event: DeviceEvent, now: Now) -> list[Action]:
         """A controller that counts from the start again: bags from before have lost their place on the belt."""
         out: list[Action] = []
+        self.belt.encoder = event.encoder
         for bag in list(self.open.values()):
             if event.encoder < bag.record.encoder and event.event_t_ns >= bag.record.entered_ns:
                 if self.belt.inside == bag.record.bag_id:
@@ -243,7 +244,10 @@ class BagLedger:
         return self._decide(bag, unknown(Fault.OVERSIZE_BAG, f"longer than {length_mm:.0f} mm"), None, now)
 
     def _stranger(self, found: Assessment, now: Now) -> list[Action]:
-        """A bag that was scanned, although nobody saw it enter."""
+        """A bag that was scanned, although nobody saw it enter, in all the time its assessment waited."""
+        known = self._bags.find(found.bag_id)
+        if known is not None:
+            return self._apply(known, found, now)
         event = DeviceEvent(kind=DeviceEventKind.BAG_ENTRY, bag_id=found.bag_id, encoder=found.encoder)
         bag = self._open(found.bag_id, event, min(found.first_frame_t_ns or now.wall, now.wall), now)
         bag.repeats(found)

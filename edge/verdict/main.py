@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from importlib import metadata
@@ -227,9 +228,18 @@ def named_bag(frames: list[bytes]) -> str:
     return bag_id if isinstance(bag_id, str) else ""
 
 
+def _serve(config: Config, bus: Bus) -> None:
+    try:
+        service = Service(config, bus)
+    except ValueError as error:
+        logging.getLogger(NAME).error("%s", error)
+        raise SystemExit(2) from error
+    service.run()
+
+
 def main() -> int:
     """Run the service until it is stopped; returns the exit code."""
-    return start(NAME, lambda config, bus: Service(config, bus).run())
+    return start(NAME, _serve)
 
 
 if __name__ == "__main__":
