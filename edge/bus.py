@@ -60,16 +60,17 @@ class Bus:
 
         ``immediate``: queue only to a peer that is there, so that nothing stale is delivered to one that comes later.
         """
-        entry = endpoint(name)
+        entry, url = endpoint(name), self._url(name)
         sock = self.context.socket(kind)
+        # Known before anything can fail: a socket that is not closed keeps the process from ending.
+        self._sockets.append(sock)
         sock.linger = 0
         sock.immediate = immediate
         sock.set_hwm(entry.hwm)
         if bind:
-            sock.bind(self._url(name))
+            sock.bind(url)
         else:
-            sock.connect(self._url(name))
-        self._sockets.append(sock)
+            sock.connect(url)
         return sock
 
     def subscriber(self, name: str, *topics: str) -> zmq.Socket[bytes]:

@@ -43,6 +43,8 @@ class Service:
     def run(self) -> None:
         """Run until stopped; the newest encoder value is kept for the next start."""
         try:
+            # Whoever hears that the bridge is ready may start the belt.
+            self._on_tick()
             self.loop.run()
         finally:
             self.engine.save()
