@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from kernels.reference import retrieval
-from kernels.types import F32, U16, IlluminationCurves, OffsetPrior
+from kernels import _host
+from kernels.settings import BINS, SETTINGS
+from kernels.types import F32, U16
 
 
 class HostBackend:
-    """Runs every kernel on the processor, with SIMD lanes over pixels and OpenMP threads."""
+    """Runs every kernel on the processor, with SIMD lanes over pixels and OpenMP threads.
+
+    ``isa``: one of :func:`instruction_sets`, or empty for the fastest that this processor has.
+    """
 
     name = "host"
+
+    def __init__(self, isa: str = "") -> None:
+        self._isa = isa
+        self._settings = SETTINGS.vector()
 
     def retrieve(
         self,
@@ -25,19 +33,27 @@ class HostBackend:
         threads: int,
     ) -> tuple[F32, F32, U16]:
         """Images, sigma (4, 2, rows, columns) and flags (2, rows, columns)."""
-        parts = IlluminationCurves(curves[..., 0:4], curves[..., 4:8], curves[..., 8:12], curves[..., 12])
-        wide = prior.astype(np.float64)
-        images, sigma, flags = retrieval.retrieve(
-            samples.astype(np.float64),
-            parts,
-            x_um,
-            exposure.astype(np.float64),
-            variance_factor.astype(np.float64),
-            ("paper", "full", "map")[model],
-            OffsetPrior(wide[:10].reshape(2, 5), wide[10:]),
+        rows, columns = samples.shape[2:]
+        images, sigma = np.empty_like(samples), np.empty_like(samples)
+        flags = np.empty((BINS, rows, columns), dtype=np.uint16)
+        _host.retrieve(
+            samples=samples,
+            curves=curves,
+            x=x_um,
+            exposure=exposure,
+            variance=variance_factor,
+            model=model,
+            prior=prior,
+            settings=self._settings,
+            images=images,
+            sigma=sigma,
+            flags=flags,
+            threads=threads,
+            isa=self._isa,
         )
-        return (
-            np.ascontiguousarray(images, dtype=np.float32),
-            np.ascontiguousarray(sigma, dtype=np.float32),
-            np.ascontiguousarray(flags),
-        )
+        return images, sigma, flags
+
+
+def instruction_sets() -> tuple[str, ...]:
+    """Builds of the kernels that this processor can run, the fastest first."""
+    return tuple(_host.instruction_sets())

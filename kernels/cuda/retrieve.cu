@@ -1,0 +1,77 @@
+// Entry points of the retrieval for a GPU: one thread for each problem, a pixel with both bins (`map`) or one of them.
+#include "finish.cuh"
+
+using namespace DARKLANE_NAMESPACE;
+
+namespace {
+
+// Problem i of n. Planes of n values each: samples[group][bin], images and sigma[channel][bin], flags[bin], where the
+// bin is part of the problem for one bin at a time (NB = 1: n counts the pixels of both bins).
+template <bool PAPER, int NB>
+__device__ void fit(int i, const float* samples, const float* curves, const float* exposure, const float* variance,
+                    const float* prior_values, const float* setting_values, int n, int columns, float* images,
+                    float* sigma, unsigned short* flags) {
+    const Settings& s = *reinterpret_cast<const Settings*>(setting_values);
+    const Prior& prior = *reinterpret_cast<const Prior*>(prior_values);
+    const int column = i % columns, row = i / columns, rows = n / columns;
+    const float scale = 1.0f / exposure[column];
+    Data<float, NB> data;
+    Curve<float> curve[NB];
+    data.gain = exposure[column] / variance[column];
+    bool good = true;
+    for (int b = 0; b < NB; ++b) {
+        curve[b] = *reinterpret_cast<const Curve<float>*>(curves + CURVE_PREPARED * (b * rows + row));
+        for (int g = 0; g < GROUPS; ++g) {
+            const float value = samples[static_cast<long long>(g * NB + b) * n + i];
+            good = good && value > 0.0f && value < s.saturated_counts;
+            data.y[b][g] = value * scale;
+        }
+    }
+    Outcome<float, NB> out;
+    if (good) {
+        Point<float, NB> from;
+        State<float, NB> state = {};
+        start(data, curve, prior, s, from);
+        begin(from, s, state);
+        bool settled = false;
+        for (int k = 0; !settled && static_cast<float>(k) < s.max_iterations; ++k) {
+            settled = iterate<PAPER>(data, curve, prior, s, state);
+        }
+        finish<PAPER>(data, curve, prior, s, state.trial, settled ? 1.0f : 0.0f, out);
+    }
+    const float nan = float_of(0x7fc00000);
+    for (int b = 0; b < NB; ++b) {
+        for (int c = 0; c < 4; ++c) {
+            const long long at = static_cast<long long>(c * NB + b) * n + i;
+            images[at] = good ? out.image[c][b] : nan;
+            sigma[at] = good ? out.sigma[c][b] : nan;
+        }
+        flags[static_cast<long long>(b) * n + i] = good ? static_cast<unsigned short>(out.flags[b]) : BAD_INPUT;
+    }
+}
+
+}  // namespace
+
+// Curves of equation (1), (lines, 13), as the other kernels use them, (lines, 18); a line is a row of a bin.
+extern "C" __global__ void prepare_curves(const float* curves, float x, int paper, const float* settings, int lines,
+                                          float* prepared) {
+    const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+    if (i >= lines) return;
+    const Settings& s = *reinterpret_cast<const Settings*>(settings);
+    Curve<float>& out = *reinterpret_cast<Curve<float>*>(prepared + CURVE_PREPARED * i);
+    const float* line = curves + CURVE_INPUTS * i;
+    out = paper ? prepare<true>(line, x, s) : prepare<false>(line, x, s);
+}
+
+#define DARKLANE_RETRIEVE(NAME, PAPER, NB)                                                                             \
+    extern "C" __global__ void NAME(const float* samples, const float* curves, const float* exposure,                  \
+                                    const float* variance, const float* prior, const float* settings, int n,           \
+                                    int columns, float* images, float* sigma, unsigned short* flags) {                 \
+        const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);                                         \
+        if (i >= n) return;                                                                                            \
+        fit<PAPER, NB>(i, samples, curves, exposure, variance, prior, settings, n, columns, images, sigma, flags);     \
+    }
+
+DARKLANE_RETRIEVE(retrieve_paper, true, 1)
+DARKLANE_RETRIEVE(retrieve_full, false, 1)
+DARKLANE_RETRIEVE(retrieve_map, false, 2)

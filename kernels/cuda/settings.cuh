@@ -1,0 +1,28 @@
+// Constants of the kernels. They are defined in kernels/settings.py, which sends them as floats in this order.
+#pragma once
+#include "lanes.cuh"
+
+namespace DARKLANE_NAMESPACE {
+
+struct Settings {
+    float pitch;
+    float t_min, t_max, refraction_max, dark_field_min, dark_field_max, offset_min, offset_max;
+    float variance_fraction, floor_counts;
+    float lambda_start, lambda_accept, lambda_reject, lambda_min, lambda_max;
+    float tolerance, step_t, step_refraction, step_dark_field, step_offset, max_iterations;
+    float prior_t_min, prior_ln_min, prior_ln_max, prior_sd_min;
+    float chi2_exact, chi2_map, low_counts, saturated_counts, singular_sd_dark_field, prior_dominated_sd;
+    float ratio_significance;
+};
+
+enum Flag {
+    NOT_CONVERGED = 1,
+    NO_EXACT_ROOT = 2,
+    BOUND_HIT = 4,
+    SINGULAR = 8,
+    LOW_COUNTS = 16,
+    BAD_INPUT = 32,
+    PRIOR_DOMINATED = 64
+};
+
+}  // namespace DARKLANE_NAMESPACE

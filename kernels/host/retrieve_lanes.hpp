@@ -1,0 +1,319 @@
+// Retrieval on the processor: a tile of problems is started, iterated and finished with SIMD lanes over problems.
+//
+// Problems need from 2 to 30 iterations. A lane that has settled is given the next problem of the tile at once, so no
+// lane waits for the slowest. Every problem is computed by the same instructions whatever its lane, tile or
+// thread, so results do not depend on any of them.
+#pragma once
+#include "finish.cuh"
+#include "isa.hpp"
+#include "simd.hpp"
+
+#include <omp.h>
+#include <cstring>
+#include <new>
+
+namespace DARKLANE_NAMESPACE {
+
+constexpr int TILE = 2048;
+constexpr int PADDED = TILE + 2 * LANES;
+
+// One tile, a plane per quantity.
+template <int NB> struct Tile {
+    alignas(64) float y[NB * GROUPS][PADDED];
+    float gain[PADDED];
+    float point[4 * NB][PADDED];
+    float converged[PADDED];
+    int line[PADDED];
+    unsigned char good[PADDED];
+    int count;
+};
+
+// The curves of each lane, loaded again only where a lane moves to another row.
+template <int NB> class LaneCurves {
+  public:
+    LaneCurves(const float* prepared, long lines) : prepared_(prepared), lines_(lines) {
+        for (int& line : line_) line = -1;
+    }
+
+    void set(int lane, int line) {
+        if (line_[lane] == line) return;
+        line_[lane] = line;
+        for (int b = 0; b < NB; ++b) {
+            const float* from = prepared_ + CURVE_PREPARED * (b * lines_ + line);
+            for (int k = 0; k < CURVE_PREPARED; ++k) values_[b][k][lane] = from[k];
+        }
+    }
+
+    void set_all(const int* lines) {
+        for (int lane = 0; lane < LANES; ++lane) set(lane, lines[lane]);
+    }
+
+    DARKLANE_FN void get(Curve<Lanes> (&curve)[NB]) const {
+        for (int b = 0; b < NB; ++b) {
+            const auto& v = values_[b];
+            DARKLANE_UNROLL for (int g = 0; g < GROUPS; ++g) {
+                curve[b].amplitude[g] = load(v[g]);
+                curve[b].offset[g] = load(v[4 + g]);
+                curve[b].variance[g] = load(v[8 + g]);
+                curve[b].air[g] = load(v[14 + g]);
+            }
+            curve[b].floor = load(v[12]);
+            curve[b].dark_field_min = load(v[13]);
+        }
+    }
+
+  private:
+    const float* prepared_;
+    long lines_;
+    int line_[LANES];
+    alignas(64) float values_[NB][CURVE_PREPARED][LANES];
+};
+
+template <int NB> DARKLANE_FN void get(const Tile<NB>& tile, int at, Data<Lanes, NB>& data) {
+    DARKLANE_UNROLL for (int b = 0; b < NB; ++b) {
+        DARKLANE_UNROLL for (int g = 0; g < GROUPS; ++g) data.y[b][g] = load(&tile.y[b * GROUPS + g][at]);
+    }
+    data.gain = load(&tile.gain[at]);
+}
+
+template <int NB> DARKLANE_FN void get(const float (&planes)[4 * NB][PADDED], int at, Point<Lanes, NB>& p) {
+    DARKLANE_UNROLL for (int b = 0; b < NB; ++b) {
+        p.t[b] = load(&planes[b][at]);
+        p.s[b] = load(&planes[NB + b][at]);
+        p.v[b] = load(&planes[2 * NB + b][at]);
+        p.z[b] = load(&planes[3 * NB + b][at]);
+    }
+}
+
+template <int NB, int N> DARKLANE_FN void put(float (&planes)[4 * NB][N], int at, const Point<Lanes, NB>& p) {
+    DARKLANE_UNROLL for (int b = 0; b < NB; ++b) {
+        store(&planes[b][at], p.t[b]);
+        store(&planes[NB + b][at], p.s[b]);
+        store(&planes[2 * NB + b][at], p.v[b]);
+        store(&planes[3 * NB + b][at], p.z[b]);
+    }
+}
+
+template <bool PAPER, int NB> class Retrieval {
+  public:
+    Retrieval(const darklane_host::RetrieveJob& job, const float* prepared)
+        : job_(job), n_(job.rows * job.columns * (NB == 2 ? 1 : 2)), lines_(n_ / job.columns), prepared_(prepared) {
+        std::memcpy(&settings_, job.settings, sizeof settings_);
+        std::memcpy(&prior_, job.prior, sizeof prior_);
+    }
+
+    long tiles() const { return (n_ + TILE - 1) / TILE; }
+
+    void run(long index, Tile<NB>& tile) const {
+        const long first = index * TILE;
+        pack(first, tile);
+        start_all(tile);
+        iterate_all(tile);
+        finish_all(first, tile);
+    }
+
+  private:
+    // Samples over exposure. A bad problem gets the air of its row, which settles at once, and is blanked at the end.
+    void pack(long first, Tile<NB>& tile) const {
+        const int count = tile.count = static_cast<int>(n_ - first < TILE ? n_ - first : TILE);
+        float scale[PADDED];
+        long column = first % job_.columns, line = first / job_.columns;
+        for (int i = 0; i < PADDED; ++i) {
+            const bool real = i < count;
+            scale[i] = real ? 1.0f / job_.exposure[column] : 1.0f;
+            tile.gain[i] = real ? job_.exposure[column] / job_.variance[column] : 1.0f;
+            tile.line[i] = static_cast<int>(line);
+            tile.good[i] = real;
+            if (real && i + 1 < count && ++column == job_.columns) {
+                column = 0;
+                ++line;
+            }
+        }
+        for (int k = 0; k < NB * GROUPS; ++k) {
+            const int group = k % GROUPS, bin = k / GROUPS;
+            const float* plane = job_.samples + (group * NB + bin) * n_ + first;
+            float* y = tile.y[k];
+            for (int i = 0; i < count; ++i) {
+                const float value = plane[i];
+                tile.good[i] &= static_cast<unsigned char>((value > 0.0f) & (value < settings_.saturated_counts));
+                y[i] = value * scale[i];
+            }
+        }
+        for (int i = 0; i < PADDED; ++i) {
+            if (tile.good[i]) continue;
+            for (int k = 0; k < NB * GROUPS; ++k) {
+                const long at = (k / GROUPS) * lines_ + tile.line[i];
+                tile.y[k][i] = prepared_[CURVE_PREPARED * at + 14 + k % GROUPS];
+            }
+        }
+    }
+
+    void start_all(Tile<NB>& tile) const {
+        LaneCurves<NB> curves(prepared_, lines_);
+        for (int at = 0; at < tile.count; at += LANES) {
+            curves.set_all(&tile.line[at]);
+            Curve<Lanes> curve[NB];
+            curves.get(curve);
+            Data<Lanes, NB> data;
+            get(tile, at, data);
+            Point<Lanes, NB> p;
+            start(data, curve, prior_, settings_, p);
+            put<NB>(tile.point, at, p);
+        }
+    }
+
+    void iterate_all(Tile<NB>& tile) const {
+        LaneCurves<NB> curves(prepared_, lines_);
+        alignas(64) int slot[LANES], rank[LANES];
+        for (int lane = 0; lane < LANES; ++lane) {
+            slot[lane] = lane;
+            curves.set(lane, tile.line[lane]);
+        }
+        const int count = tile.count;
+        int next = LANES;
+        unsigned active = count >= LANES ? ~0u >> (32 - LANES) : (1u << count) - 1;
+        Data<Lanes, NB> data;
+        Point<Lanes, NB> from;
+        State<Lanes, NB> state = {};
+        get(tile, 0, data);
+        get<NB>(tile.point, 0, from);
+        begin(from, settings_, state);
+        const Lanes limit(settings_.max_iterations);
+        while (active != 0) {
+            Curve<Lanes> curve[NB];
+            curves.get(curve);
+            const Mask settled = iterate<PAPER>(data, curve, prior_, settings_, state);
+            const unsigned good = bits(settled);
+            const unsigned done = (good | bits(state.iterations >= limit)) & active;
+            if (done == 0) continue;
+            float result[4 * NB][LANES];
+            put<NB>(result, 0, state.trial);
+            const int base = next;
+            for (int lane = 0; lane < LANES; ++lane) rank[lane] = 0;
+            IntVector fresh = {};
+            for (unsigned left = done; left != 0; left &= left - 1) {
+                const int lane = __builtin_ctz(left);
+                const int at = slot[lane];
+                for (int k = 0; k < 4 * NB; ++k) tile.point[k][at] = result[k][lane];
+                tile.converged[at] = (good >> lane & 1) != 0 ? 1.0f : 0.0f;
+                if (next < count) {
+                    slot[lane] = next;
+                    rank[lane] = next - base;
+                    fresh[lane] = -1;
+                    curves.set(lane, tile.line[next]);
+                    ++next;
+                } else {
+                    active &= ~(1u << lane);
+                }
+            }
+            if (next == base) continue;
+            IntVector index;
+            std::memcpy(&index, rank, sizeof index);
+            refill(tile, base, Mask{fresh}, index, data, state);
+        }
+    }
+
+    // Lanes of `fresh` take the problems base + index.
+    DARKLANE_FN void refill(const Tile<NB>& tile, int base, Mask fresh, IntVector index, Data<Lanes, NB>& data,
+                            State<Lanes, NB>& state) const {
+        Data<Lanes, NB> next;
+        Point<Lanes, NB> from;
+        get(tile, base, next);
+        get<NB>(tile.point, base, from);
+        DARKLANE_UNROLL for (int b = 0; b < NB; ++b) {
+            DARKLANE_UNROLL for (int g = 0; g < GROUPS; ++g) {
+                data.y[b][g] = select(fresh, shuffle(next.y[b][g], index), data.y[b][g]);
+                state.normal[b].weight[g] = select(fresh, Lanes(0.0f), state.normal[b].weight[g]);
+            }
+            state.trial.t[b] = select(fresh, shuffle(from.t[b], index), state.trial.t[b]);
+            state.trial.s[b] = select(fresh, shuffle(from.s[b], index), state.trial.s[b]);
+            state.trial.v[b] = select(fresh, shuffle(from.v[b], index), state.trial.v[b]);
+            state.trial.z[b] = select(fresh, shuffle(from.z[b], index), state.trial.z[b]);
+        }
+        data.gain = select(fresh, shuffle(next.gain, index), data.gain);
+        State<Lanes, NB> blank = {};
+        begin(from, settings_, blank);
+        state.cost = select(fresh, blank.cost, state.cost);
+        state.lambda = select(fresh, blank.lambda, state.lambda);
+        state.iterations = select(fresh, blank.iterations, state.iterations);
+    }
+
+    void finish_all(long first, Tile<NB>& tile) const {
+        LaneCurves<NB> curves(prepared_, lines_);
+        const float nan = __builtin_nanf("");
+        for (int at = 0; at < tile.count; at += LANES) {
+            curves.set_all(&tile.line[at]);
+            Curve<Lanes> curve[NB];
+            curves.get(curve);
+            Data<Lanes, NB> data;
+            get(tile, at, data);
+            Point<Lanes, NB> p;
+            get<NB>(tile.point, at, p);
+            Outcome<Lanes, NB> out;
+            finish<PAPER>(data, curve, prior_, settings_, p, load(&tile.converged[at]), out);
+            const int valid = tile.count - at < LANES ? tile.count - at : LANES;
+            for (int k = 0; k < 4 * NB; ++k) {
+                float image[LANES], sigma[LANES];
+                store(image, out.image[k / NB][k % NB]);
+                store(sigma, out.sigma[k / NB][k % NB]);
+                float* to_image = job_.images + k * n_ + first + at;
+                float* to_sigma = job_.sigma + k * n_ + first + at;
+                for (int i = 0; i < valid; ++i) {
+                    to_image[i] = tile.good[at + i] ? image[i] : nan;
+                    to_sigma[i] = tile.good[at + i] ? sigma[i] : nan;
+                }
+            }
+            for (int b = 0; b < NB; ++b) {
+                float flags[LANES];
+                store(flags, out.flags[b]);
+                std::uint16_t* to = job_.flags + b * n_ + first + at;
+                for (int i = 0; i < valid; ++i) {
+                    to[i] = static_cast<std::uint16_t>(tile.good[at + i] ? static_cast<int>(flags[i]) : BAD_INPUT);
+                }
+            }
+        }
+    }
+
+    const darklane_host::RetrieveJob& job_;
+    const long n_, lines_;
+    const float* prepared_;
+    Settings settings_;
+    Prior prior_;
+};
+
+template <bool PAPER, int NB> void retrieve_model(const darklane_host::RetrieveJob& job) {
+    Settings settings;
+    std::memcpy(&settings, job.settings, sizeof settings);
+    const long lines = 2 * job.rows;
+    float* prepared = new float[static_cast<unsigned long>(lines) * CURVE_PREPARED];
+    for (long i = 0; i < lines; ++i) {
+        const Curve<float> curve = prepare<PAPER>(job.curves + CURVE_INPUTS * i, job.x, settings);
+        std::memcpy(prepared + CURVE_PREPARED * i, &curve, sizeof curve);
+    }
+    const Retrieval<PAPER, NB> work(job, prepared);
+    const long tiles = work.tiles();
+    const int threads = tiles < job.threads ? static_cast<int>(tiles) : job.threads;
+    if (threads <= 1) {
+        Tile<NB>* tile = new Tile<NB>;
+        for (long i = 0; i < tiles; ++i) work.run(i, *tile);
+        delete tile;
+    } else {
+#pragma omp parallel num_threads(threads)
+        {
+            Tile<NB>* tile = new Tile<NB>;
+#pragma omp for schedule(dynamic)
+            for (long i = 0; i < tiles; ++i) work.run(i, *tile);
+            delete tile;
+        }
+    }
+    delete[] prepared;
+}
+
+void retrieve(const darklane_host::RetrieveJob& job) {
+    if (job.rows == 0 || job.columns == 0) return;
+    if (job.model == 0) retrieve_model<true, 1>(job);
+    if (job.model == 1) retrieve_model<false, 1>(job);
+    if (job.model == 2) retrieve_model<false, 2>(job);
+}
+
+}  // namespace DARKLANE_NAMESPACE
