@@ -17,13 +17,14 @@ from functools import partial
 from pathlib import Path
 
 from edge.archive import layout
-from edge.archive.hdf5 import BagWriter, SlabMismatch, attach_verdict
+from edge.archive.hdf5 import BagWriter, SlabMismatch
+from edge.archive.late import add_late_verdict, is_known
 from edge.archive.provenance import Provenance, describe
-from edge.archive.reader import BagFile, BagFileError
+from edge.archive.reader import BagFileError
 from edge.archive.sheet import write_sheet
 from edge.archive.tail import SpoolTail
 from edge.config import Config
-from edge.messages import Arrays, ImageSlab, Message, Verdict
+from edge.messages import Arrays, ImageSlab, Verdict
 from edge.spool import Spool, SpoolError
 
 #: Bags collected at once; the quietest is written first when there are more.
@@ -97,7 +98,7 @@ class Archive:
         bag.touched = self._clock()
         if verdict.final and bag.verdict is None:
             bag.verdict = verdict
-        elif not _known(verdict, bag.verdict, bag.supplements):
+        elif not is_known(verdict, bag.verdict, bag.supplements):
             bag.supplements.append(verdict)
 
     def tick(self) -> list[Path]:
@@ -206,24 +207,16 @@ class Archive:
             self._log.error("bag %s: spool file stays (%s)", bag_id, error)
 
     def _late(self, verdict: Verdict) -> None:
-        """A verdict about a bag whose file is written: it goes into the file, the first final one as the verdict."""
         path = self.path(verdict.bag_id)
         try:
-            with BagFile(path) as file:
-                present, supplements = file.verdict, file.supplements
-            if present is None and verdict.final:
-                present = verdict
-            elif _known(verdict, present, supplements):
-                return
-            else:
-                supplements = [*supplements, verdict]
-            attach_verdict(path, present, supplements)
+            added = add_late_verdict(path, verdict)
         except (BagFileError, OSError) as error:
             self._count("lost_verdicts")
             self._log.error("late verdict of bag %s not archived: %s", verdict.bag_id, error)
             return
-        self._count("late_verdicts")
-        self._sheet(path)
+        if added:
+            self._count("late_verdicts")
+            self._sheet(path)
 
     def _sheet(self, path: Path) -> None:
         if not self._config.archive.sheets:
@@ -248,12 +241,3 @@ class Archive:
 
     def _count(self, name: str) -> None:
         self.counters[name] = self.counters.get(name, 0) + 1
-
-
-def _known(verdict: Verdict, final: Verdict | None, supplements: list[Verdict]) -> bool:
-    """Whether ``verdict`` says again what is there; a restarted verdict service repeats what it may not have sent."""
-
-    def said(message: Verdict) -> dict[str, object]:
-        return message.model_dump(exclude=set(Message.model_fields))
-
-    return any(said(verdict) == said(other) for other in (final, *supplements) if other is not None)

@@ -15,11 +15,10 @@ from pathlib import Path
 
 import zmq
 
-from calibration.bundle import BundleError, activate, load
 from edge import wire
 from edge.archive.layout import SHEET_SUFFIX, SUFFIX
 from edge.archive.reader import BagFile, empty_arrays
-from edge.config import Config
+from edge.archive.replay_settings import ReplayError, copy_calibration, replay_config
 from edge.messages import (
     Arrays,
     BagNotice,
@@ -38,55 +37,11 @@ from edge.supervisor import Supervisor
 
 SERVICES = ("verdict", "inference", "retrieval", "archive")
 READY_S = 60.0
-#: A replayed bag is computed as fast as the box can; it has at least this long before UNKNOWN/Timeout.
-LEAST_DEADLINE_S = 120.0
 #: The archive is given this long after the verdict.
 ARCHIVE_S = 20.0
 POLL_MS = 50
 #: More starts of one service than this: it does not run here.
 MAX_RESTARTS = 3
-
-
-class ReplayError(RuntimeError):
-    """The bag cannot be replayed; the message says why and what to do."""
-
-
-def replay_config(bag: BagFile, state_dir: Path, run_dir: Path) -> Config:
-    """The settings under which ``bag`` was scanned, for a lane in ``state_dir``."""
-    tables = dict(bag.lane)
-    tables["lane"] = {**tables.get("lane", {}), "state_dir": str(state_dir), "run_dir": str(run_dir)}
-    tables["scanner"] = bag.scanner.model_dump(mode="json")
-    config = Config.model_validate(tables)
-    scanned_ns = max((slab.first_frame_t_ns for slab in bag.slab_headers), default=0)
-    since_h = max(0.0, (time.time_ns() - scanned_ns) / 3.6e12) if scanned_ns else 0.0
-    # A calibration that was young enough when the bag was scanned is young enough now, and one too old stays too old.
-    aged = config.calibration.model_copy(update={"max_age_h": config.calibration.max_age_h + since_h + 1 / 60})
-    patient = config.verdict.model_copy(update={"deadline_s": max(config.verdict.deadline_s, LEAST_DEADLINE_S)})
-    return config.model_copy(update={"calibration": aged, "verdict": patient})
-
-
-def copy_calibration(bag: BagFile, given: Path | None, state_dir: Path) -> None:
-    """Put the bag's calibration bundle into ``state_dir`` and activate it; nothing for a bag scanned without one."""
-    wanted = next((slab.calibration_id for slab in bag.slab_headers if slab.calibration_id), "")
-    if not wanted:
-        return
-    source = given or bag.path.resolve().parent.parent / "calibration"
-    if source.is_dir():
-        source = source / f"{wanted}.h5"
-    if not source.is_file():
-        raise ReplayError(f"{source}: no such file; name the bundle of {wanted} with --calibration")
-    try:
-        bundle = load(source)
-    except BundleError as error:
-        raise ReplayError(str(error)) from error
-    if bundle.id != wanted:
-        raise ReplayError(
-            f"{source} is calibration {bundle.id}; the bag's sums were made with the pixel mask of {wanted}"
-        )
-    folder = state_dir / "calibration"
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, folder / f"{wanted}.h5")
-    activate(folder, wanted)
 
 
 class ReplayLane:
@@ -164,7 +119,6 @@ class ReplayLane:
         """All slabs in order, spooled first as the readout does; the exit event comes before the last one."""
         left_um = next((slab.bag_to_um for slab in self.bag.slab_headers if slab.bag_to_um is not None), None)
         writer = Spool(self.state_dir / "spool").writer(self.bag.bag_id)
-        sent: Slab | None = None
         last: Slab | None = None
         try:
             for slab, arrays in self.bag.slabs():

@@ -13,7 +13,8 @@ from rich.table import Table
 
 from edge.archive.layout import SHEET_SUFFIX
 from edge.archive.reader import BagFile, BagFileError
-from edge.archive.replay_lane import ReplayError, ReplayLane
+from edge.archive.replay_lane import ReplayLane
+from edge.archive.replay_settings import ReplayError
 from edge.commands.options import JsonOption, error_console, fail
 from edge.messages import Verdict
 

@@ -16,6 +16,7 @@ from edge.archive import replay_lane
 from edge.archive.hdf5 import BagWriter
 from edge.archive.provenance import describe
 from edge.archive.reader import BagFile
+from edge.archive.replay_settings import replay_config
 from edge.commands.replay import replay
 from edge.messages import Decision
 from edge.services import Service, service
@@ -126,7 +127,7 @@ def test_what_cannot_be_replayed_is_said(lane: Path, tmp_path: Path) -> None:
 def test_calibration_age_is_judged_as_on_the_day_of_the_scan(lane: Path, tmp_path: Path) -> None:
     path = archived(lane, Decision.ALARM, calibration_id="cal-0123456789abcdef")
     with BagFile(path) as file:
-        settings = replay_lane.replay_config(file, tmp_path / "s", tmp_path / "r")
+        settings = replay_config(file, tmp_path / "s", tmp_path / "r")
         scanned_h = file.slab_headers[0].first_frame_t_ns / 3.6e12
     now_h = time.time_ns() / 3.6e12
     assert settings.calibration.max_age_h == pytest.approx(24.0 + now_h - scanned_h, abs=0.1)
