@@ -173,10 +173,10 @@ class Service:
                 verdict = self.recorder.verdict(action.verdict, now)
                 if verdict is None:
                     continue
-                self._publish(verdict, now)
+                # What the disk refused is not CLEAR any more.
+                clear = action.clear if verdict.decision is action.verdict.decision else None
+                self._publish(verdict, now, clear)
                 self._log(verdict)
-                if action.clear is not None and verdict.decision is action.verdict.decision:
-                    self._clear(action.clear)
 
     def _announce(self, record: BagRecord, now: Now) -> None:
         notice = BagNotice(
@@ -184,8 +184,13 @@ class Service:
         )
         self.feed.publish(topics.BAG_START, notice, now)
 
-    def _publish(self, verdict: Verdict, now: Now) -> None:
-        self.feed.publish(topics.BAG_VERDICT, verdict, now, lambda: self.recorder.published(verdict.seq))
+    def _publish(self, verdict: Verdict, now: Now, clear: ClearLine | None = None) -> None:
+        def sent() -> None:
+            self.recorder.published(verdict.seq)
+            if clear is not None:
+                self._clear(clear)
+
+        self.feed.publish(topics.BAG_VERDICT, verdict, now, sent)
         if verdict.final:
             end: Message = BagNotice(
                 bag_id=verdict.bag_id,
