@@ -21,12 +21,13 @@ ABSORBERS: tuple[tuple[tuple[str, float], ...], ...] = (
     (("acrylic", 2.0),), (("acrylic", 5.0),), (("acrylic", 10.0),), (("acrylic", 20.0),), (("acrylic", 40.0),),
     (("PE", 5.0),), (("PE", 15.0),), (("PE", 30.0),),
     (("water", 10.0),), (("water", 25.0),),
-    (("Al", 0.5),), (("Al", 1.0),), (("Al", 2.0),), (("Al", 4.0),), (("Al", 7.0),),
+    (("Al", 0.5),), (("Al", 1.0),), (("Al", 2.0),), (("Al", 4.0),), (("Al", 7.0),), (("Al", 12.0),),
     (("glass", 1.0),), (("glass", 3.0),),
     (("steel", 0.1),), (("steel", 0.2),), (("steel", 0.4),), (("Cu", 0.1),),
     (("acrylic", 10.0), ("Al", 1.0)), (("acrylic", 10.0), ("Al", 3.0)),
     (("acrylic", 20.0), ("steel", 0.1)), (("PE", 15.0), ("Al", 2.0)),
     (("PE", 20.0), ("steel", 0.2)), (("acrylic", 30.0), ("Al", 2.0)), (("water", 15.0), ("glass", 1.0)),
+    (("acrylic", 40.0), ("Al", 4.0)),
 )  # fmt: skip
 
 
@@ -48,7 +49,7 @@ def layout(field_height_mm: float) -> tuple[Region, ...]:
     bands = max(1, min(4, int(field_height_mm // BAND_MM)))
     per_band = -(-len(ABSORBERS) // bands)
     # Tall fields get comfortable squares; a single low band gets narrow strips so that the tray stays short.
-    width = {1: 4.0, 2: 8.0, 3: 9.0, 4: 12.0}[bands]
+    width = {1: 3.6, 2: 8.0, 3: 9.0, 4: 12.0}[bands]
     height = field_height_mm / bands
     regions = []
     for index, layers in enumerate(ABSORBERS):
