@@ -41,19 +41,18 @@ def verdicts(
 
 def table(found: list[Verdict]) -> Table:
     """One row per verdict."""
-    shown = Table(title=f"{sum(v.final for v in found)} final verdict(s)")
-    for heading in ("seq", "time (UTC)", "bag", "verdict", "reason", "score", "threshold", "lost frames", "objects"):
-        shown.add_column(heading)
+    shown = Table(box=None, pad_edge=False, title=f"{sum(v.final for v in found)} final verdict(s)")
+    for heading in ("seq", "UTC", "bag", "verdict", "reason", "score", "lost", "objects"):
+        shown.add_column(heading, no_wrap=heading != "objects", overflow="fold")
     for verdict in found:
         when = datetime.fromtimestamp(verdict.t_ns / 1e9, timezone.utc)
         shown.add_row(
             str(verdict.seq),
-            f"{when:%Y-%m-%d %H:%M:%S}",
+            f"{when:%m-%d %H:%M:%S}",
             verdict.bag_id,
             decision(verdict),
             verdict.reason.value if verdict.reason else "",
-            f"{verdict.score:.3f}",
-            f"{verdict.threshold:.3f}",
+            f"{verdict.score:.2f}/{verdict.threshold:.2f}",
             str(verdict.lost_frames),
             objects(verdict),
         )
