@@ -47,7 +47,8 @@ class Settings:
     chi2_map: float = 40.0  # χ² of one bin in `map` above this: no t, Δ, τ² explains the samples
     low_counts: float = 50.0  # fewer counts than this in the sum of the four samples
     saturated_counts: float = 1e9
-    singular_sd_dark_field: float = 3000.0  # σ(τ²) as wide as its whole range: nothing was measured
+    singular_spread: float = 0.5  # σ(τ²) over the variance of the blurred curve: more is no measurement
+    singular_width: float = 0.5  # σ of the blurred curve over the pitch: neighbours merge, τ² has two answers
     prior_dominated_sd: float = 1.0  # σ(o) of the samples alone is as wide as the range of o
     ratio_significance: float = 3.0  # a denominator must exceed this many σ
 

@@ -101,11 +101,20 @@ DARKLANE_FN void finish(const Data<F, NB>& data, const Curve<F> (&curve)[NB], co
         const F zero(0.0f);
         F flags = (F(1.0f) - converged) * F(NOT_CONVERGED);
         flags = flags + select(chi2 <= limit, zero, F(NO_EXACT_ROOT));
-        const auto inside = (last.t[b] > F(s.t_min)) & (last.t[b] < F(s.t_max)) & (last.s[b] > F(-s.refraction_max)) &
-                            (last.s[b] < F(s.refraction_max)) & (last.v[b] > curve[b].dark_field_min) &
-                            (last.v[b] < F(s.dark_field_max)) & (o > F(s.offset_min)) & (o < F(s.offset_max));
+        // Close to a bound counts: a fit that runs into one may stop a little before it.
+        const float close = 10.0f * s.tolerance;
+        const float close_v = close * s.step_dark_field, close_o = close * s.step_offset;
+        const float far_s = s.refraction_max - close * s.step_refraction;
+        const auto inside = (last.t[b] > F(s.t_min)) & (last.t[b] < F(s.t_max - close * s.step_t)) &
+                            (magnitude(last.s[b]) < F(far_s)) & (last.v[b] > curve[b].dark_field_min + F(close_v)) &
+                            (last.v[b] < F(s.dark_field_max - close_v)) & (o > F(s.offset_min + close_o)) &
+                            (o < F(s.offset_max - close_o));
         flags = flags + select(inside, zero, F(BOUND_HIT));
-        const auto regular = (out.sigma[2][b] < F(s.singular_sd_dark_field)) & (f.weakest > F(1e-6f));
+        F blurred = last.v[b];
+        DARKLANE_UNROLL for (int g = 0; g < GROUPS; ++g) blurred = blurred + curve[b].variance[g] * F(0.25f);
+        const float widest = s.singular_width * s.pitch;
+        const auto regular = (out.sigma[2][b] < blurred * F(s.singular_spread)) & (blurred < F(widest * widest)) &
+                             (f.weakest > F(1e-6f));
         flags = flags + select(regular, zero, F(SINGULAR));
         flags = flags + select(total * data.gain < F(s.low_counts), F(LOW_COUNTS), zero);
         if (NB == 2) {

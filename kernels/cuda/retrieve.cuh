@@ -137,6 +137,32 @@ DARKLANE_FN F distance(const Point<F, NB>& a, const Point<F, NB>& b, const Prior
     return far;
 }
 
+// The normal equations of a bin without the unknowns that lie on a bound and would leave it: their step is zero, and the
+// others settle where they are best with that. The bound of t needs no such care, s and v have no effect at t = 0.
+template <int NB, class F>
+DARKLANE_FN Normal<F> held(Normal<F> n, F shift, F dark_field, F o, const Curve<F>& curve, const Settings& s) {
+    const F zero(0.0f);
+    const auto hold_s = ((shift <= F(-s.refraction_max)) & (n.gs < zero)) |
+                        ((shift >= F(s.refraction_max)) & (n.gs > zero));
+    const auto hold_v = ((dark_field <= curve.dark_field_min) & (n.gv < zero)) |
+                        ((dark_field >= F(s.dark_field_max)) & (n.gv > zero));
+    n.ts = select(hold_s, zero, n.ts);
+    n.so = select(hold_s, zero, n.so);
+    n.gs = select(hold_s, zero, n.gs);
+    n.tv = select(hold_v, zero, n.tv);
+    n.vo = select(hold_v, zero, n.vo);
+    n.gv = select(hold_v, zero, n.gv);
+    n.sv = select(hold_s | hold_v, zero, n.sv);
+    if (NB == 1) {  // with a prior, o hangs on t
+        const auto hold_o = ((o <= F(s.offset_min)) & (n.go < zero)) | ((o >= F(s.offset_max)) & (n.go > zero));
+        n.to = select(hold_o, zero, n.to);
+        n.so = select(hold_o, zero, n.so);
+        n.vo = select(hold_o, zero, n.vo);
+        n.go = select(hold_o, zero, n.go);
+    }
+    return n;
+}
+
 // Judges the trial, takes it or raises λ, and makes the next trial. The mask is set where the fit has settled: the trial
 // is then the result, but for finish().
 template <bool PAPER, class F, int NB>
@@ -174,7 +200,11 @@ DARKLANE_FN auto iterate(const Data<F, NB>& data, const Curve<F> (&curve)[NB], c
         state.point.z[b] = select(better, state.trial.z[b], state.point.z[b]);
     }
     Factored<F, NB> factored;
-    factor(state.normal, state.tie, prior, state.point.z, state.lambda, factored);
+    Normal<F> movable[NB];
+    DARKLANE_UNROLL for (int b = 0; b < NB; ++b) {
+        movable[b] = held<NB>(state.normal[b], state.point.s[b], state.point.v[b], state.point.z[b], curve[b], s);
+    }
+    factor(movable, state.tie, prior, state.point.z, state.lambda, factored);
     DARKLANE_UNROLL for (int b = 0; b < NB; ++b) {
         const Step3<F> step = private_step(factored, b);
         state.trial.t[b] = clamp(state.point.t[b] + factored.step_t[b], F(s.t_min), F(s.t_max));

@@ -22,7 +22,7 @@ struct RetrieveJob {
 };
 
 // Number of floats in the table of kernels/settings.py.
-constexpr unsigned long SETTINGS = 32;
+constexpr unsigned long SETTINGS = 33;
 
 struct Kernels {
     const char* name;

@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from kernels.reference import prior as prior_reference
-from kernels.reference.model import DARK_FIELD, OFFSET, REFRACTION, Curves, T, evaluate, widen
+from kernels.reference.model import DARK_FIELD, OFFSET, Curves, T, evaluate, widen
 from kernels.settings import BINS, GROUPS, SETTINGS
 from kernels.types import F64, Flag, IlluminationCurves, Model, OffsetPrior
 
 _ITERATIONS = 300
 _TOLERANCE = 1e-11
+_SCALE = np.array([SETTINGS.step_t, SETTINGS.step_refraction_um, SETTINGS.step_dark_field_um2, SETTINGS.step_offset])
 Bools = npt.NDArray[np.bool_]
 
 
@@ -97,7 +98,6 @@ def _solve(problem: _Problem) -> tuple[F64, Bools]:
     n, bins = p.shape[:2]
     damping = np.full(n, SETTINGS.lambda_start)
     done = np.zeros(n, dtype=bool)
-    scale = np.array([SETTINGS.step_t, SETTINGS.step_refraction_um, SETTINGS.step_dark_field_um2, SETTINGS.step_offset])
     for _ in range(_ITERATIONS):
         residual, jacobian, weight, _ = problem.system(p)
         normal = np.einsum("nmi,nm,nmj->nij", jacobian, weight, jacobian)
@@ -115,7 +115,7 @@ def _solve(problem: _Problem) -> tuple[F64, Bools]:
         trial = problem.clip(p + step)
         cost = (weight * residual**2).sum(1)
         better = (weight * problem.system(trial)[0] ** 2).sum(1) <= cost * (1 + 1e-13)
-        moved = np.abs((trial - p) / scale).max(axis=(1, 2))
+        moved = np.abs((trial - p) / _SCALE).max(axis=(1, 2))
         p = np.where((better & ~done)[:, None, None], trial, p)
         done |= moved < _TOLERANCE
         damping = np.clip(damping * np.where(better, SETTINGS.lambda_accept, SETTINGS.lambda_reject), 1e-12, 1e12)
@@ -152,10 +152,14 @@ def _describe(problem: _Problem, p: F64, converged: Bools) -> tuple[F64, npt.NDA
             alone = _variances(own, np.broadcast_to(np.eye(4), (n, 4, 4)))[:, OFFSET]
             dominated = ~(alone < SETTINGS.prior_dominated_sd**2)
             flags[:, b] |= np.where(dominated, int(Flag.PRIOR_DOMINATED), 0)
-    hit = ((at <= problem.low) | (at >= problem.high)).any(-1)
+    # Close to a bound counts: a fit that runs into one may stop a little before it. t = 0 is a bound, small t is not.
+    close = 10 * SETTINGS.tolerance * _SCALE
+    hit = ((at <= problem.low + close * [0, 1, 1, 1]) | (at >= problem.high - close)).any(-1)
     flags |= np.where(hit, int(Flag.BOUND_HIT), 0)
-    wide = ~(sigma[..., DARK_FIELD] < SETTINGS.singular_sd_dark_field)
-    flags |= np.where(wide | ~np.isfinite(sigma[..., REFRACTION]), int(Flag.SINGULAR), 0)
+    blurred = at[..., DARK_FIELD] + (problem.curves[2] ** 2).mean(axis=-1)
+    sharp = sigma[..., DARK_FIELD] < SETTINGS.singular_spread * blurred
+    narrow = blurred < (SETTINGS.singular_width * SETTINGS.pitch_um) ** 2
+    flags |= np.where(sharp & narrow, 0, int(Flag.SINGULAR))
     few = problem.y.sum(-1) * problem.gain[:, None] < SETTINGS.low_counts
     flags |= np.where(few, int(Flag.LOW_COUNTS), 0)
     return sigma, flags.astype(np.uint16)
