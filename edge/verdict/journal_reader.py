@@ -28,8 +28,7 @@ class JournalReader:
             # A folder that cannot be written needs `immutable`, which is only right when nobody writes.
             if path.with_name(f"{path.name}-wal").exists() or not isinstance(error, sqlite3.OperationalError):
                 raise JournalError(f"journal {path}: cannot be read ({error})") from error
-            self._db = self._open("immutable=1")
-            version = self._identify()
+            version = self._read_immutable()
         if version != VERSION:
             self._db.close()
             what = f"version {version}, this software reads {VERSION}" if version else "this is not a journal"
@@ -37,6 +36,13 @@ class JournalReader:
 
     def _open(self, mode: str) -> sqlite3.Connection:
         return sqlite3.connect(f"{self.path.resolve().as_uri()}?{mode}", uri=True, timeout=BUSY_S)
+
+    def _read_immutable(self) -> int:
+        try:
+            self._db = self._open("immutable=1")
+            return self._identify()
+        except sqlite3.Error as error:
+            raise JournalError(f"journal {self.path}: cannot be read ({error})") from error
 
     def _identify(self) -> int:
         """Version of the journal; 0 when it is none."""
