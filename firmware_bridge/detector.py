@@ -38,8 +38,9 @@ SURVEY_HEAPS: Final = 32
 #: Memory for frames that wait to be fetched.
 RING_BYTES: Final = 48 * realtime.MIB
 MIN_RING_FRAMES: Final = 16
+MAX_RING_FRAMES: Final = 256
 #: Descriptors ride along in some heaps and make them longer.
-DESCRIPTOR_ROOM: Final = 64 << 10
+DESCRIPTOR_ROOM: Final = 8 << 10
 
 
 class DetectorError(RuntimeError):
@@ -97,7 +98,7 @@ class DetectorStream:
         before = realtime.threads()
         self._pool = spead2.ThreadPool(1)
         self.fifo = fifo_priority > 0 and realtime.make_fifo(realtime.threads() - before, fifo_priority)
-        ring = max(MIN_RING_FRAMES, RING_BYTES // frame_bytes)
+        ring = min(MAX_RING_FRAMES, max(MIN_RING_FRAMES, RING_BYTES // frame_bytes))
         memory = spead2.MemoryPool(frame_bytes, frame_bytes + DESCRIPTOR_ROOM, 2 * ring, ring + OPEN_HEAPS)
         memory.warn_on_empty = False
         self._stream = spead2.recv.Stream(

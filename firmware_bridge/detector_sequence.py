@@ -58,7 +58,7 @@ class FrameSequence:
     counts: SequenceCounts = field(default_factory=SequenceCounts)
     _first: int = 0
     _next: int | None = None
-    _last_t_ns: int = 0
+    _newest_t_ns: int = 0
     _pending: dict[int, Frame] = field(default_factory=dict)
     _broken: dict[int, int] = field(default_factory=dict)
     _given_up: OrderedDict[int, None] = field(default_factory=OrderedDict)
@@ -73,7 +73,7 @@ class FrameSequence:
         if self._next is None:
             self._first = self._next = frame.number
         if frame.number < self._next:
-            if frame.t_ns <= self._last_t_ns:
+            if frame.t_ns <= self._newest_t_ns:
                 self._count_past(frame.number)
                 return []
             held = self.flush()
@@ -86,6 +86,7 @@ class FrameSequence:
         if frame.number in self._pending:
             self.counts.duplicate += 1
             return []
+        self._newest_t_ns = max(self._newest_t_ns, frame.t_ns)
         self._broken.pop(frame.number, None)
         self._pending[frame.number] = frame
         return self._release(frame.number - self.window)
@@ -119,7 +120,6 @@ class FrameSequence:
             frame = self._pending.pop(self._next, None)
             if frame is not None:
                 ready.append(frame)
-                self._last_t_ns = max(self._last_t_ns, frame.t_ns)
                 self._next += 1
             elif self._next in self._broken or self._next <= give_up_to:
                 self._lose(min(self._pending))

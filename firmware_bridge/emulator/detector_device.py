@@ -93,6 +93,8 @@ class DetectorDevice:
         self._jobs.put(None)
         self._thread.join()
         self._socket.close()
+        # The stream's destructor waits for its last callback: the pool must still be running then.
+        del self._stream
         self._pool.stop()
 
     def buffer(self) -> Counts:
