@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from firmware_bridge.emulator.materials import names
-from firmware_bridge.emulator.scene_clutter import CLUTTER, Maker, Rng
+from firmware_bridge.emulator.scene_clutter import CLUTTER, Maker
 from firmware_bridge.emulator.scene_parts import DESIGN_HEIGHT_MM, Part
 from firmware_bridge.emulator.scene_shapes import Bounds, Box, Cells, Cloth, Rod, polyline
+from firmware_bridge.emulator.scene_wires import Rng
 
 #: Fill heights of containers, mm [P].
 THINNEST_MM, THICKEST_MM = 2.5, 37.5

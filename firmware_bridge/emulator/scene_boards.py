@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from firmware_bridge.emulator.scene_clutter import Rng
 from firmware_bridge.emulator.scene_parts import Part
 from firmware_bridge.emulator.scene_shapes import Box, Cells, Ellipse, Rod, polyline
+from firmware_bridge.emulator.scene_wires import Rng
 
 
 def board(rng: Rng, u: float, y: float, w: float, h: float, chips: int, small: int) -> list[Part]:

@@ -6,9 +6,10 @@ import numpy as np
 
 from firmware_bridge.emulator.scene_bag import CENTRE_Y, scatter, textile
 from firmware_bridge.emulator.scene_boards import board, screws
-from firmware_bridge.emulator.scene_clutter import SMALL_CLUTTER, Rng, bar
+from firmware_bridge.emulator.scene_clutter import SMALL_CLUTTER
 from firmware_bridge.emulator.scene_parts import Part
 from firmware_bridge.emulator.scene_shapes import Box, Cells, Ellipse, Rod, polyline
+from firmware_bridge.emulator.scene_wires import Rng, bar
 
 
 def hair_dryer(rng: Rng, target: str | None) -> tuple[float, list[Part]]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from firmware_bridge.emulator.scene_bag import CENTRE_Y, scatter, textile
 from firmware_bridge.emulator.scene_boards import board, cell, fan, screen, screws, target_slab
-from firmware_bridge.emulator.scene_clutter import SMALL_CLUTTER, Rng, wire
+from firmware_bridge.emulator.scene_clutter import SMALL_CLUTTER
 from firmware_bridge.emulator.scene_parts import Part
 from firmware_bridge.emulator.scene_shapes import Box, Cells, Ellipse, Rod, polyline
+from firmware_bridge.emulator.scene_wires import Rng, wire
 
 #: Largest laptop that the field of view takes whole, mm.
 LAPTOP_MM = (215.0, 135.0)

@@ -16,7 +16,6 @@ from firmware_bridge.emulator import scene_dryer, scene_laptop
 from firmware_bridge.emulator.materials import energies_kev, material
 from firmware_bridge.emulator.plan import PlanItem
 from firmware_bridge.emulator.scene_bag import FLOOR_MM, bag
-from firmware_bridge.emulator.scene_clutter import Rng
 from firmware_bridge.emulator.scene_parts import (
     DESIGN_HEIGHT_MM,
     Part,
@@ -28,6 +27,7 @@ from firmware_bridge.emulator.scene_parts import (
     scene_scale,
 )
 from firmware_bridge.emulator.scene_shapes import Box
+from firmware_bridge.emulator.scene_wires import Rng
 from firmware_bridge.emulator.settings import field_height_mm
 from firmware_bridge.scanner import Scanner
 
