@@ -14,11 +14,11 @@ from edge.messages import Decision, DetectedObject, Verdict
 
 HEADER = 168
 FOOTER = 84
-LEAST_WIDTH = 1400
+LEAST_WIDTH = 1500
 MARGIN = 44
-ROW = 34
-TITLE_ROW = 44
-BIG, MIDDLE, SMALL = 40, 21, 16
+ROW = 38
+TITLE_ROW = 50
+BIG, MIDDLE, SMALL = 42, 24, 18
 _DECISION_COLOURS: dict[Decision | None, marks.Rgb] = {
     Decision.ALARM: marks.RED,
     Decision.CLEAR: marks.GREEN,
@@ -27,8 +27,8 @@ _DECISION_COLOURS: dict[Decision | None, marks.Rgb] = {
 }
 #: What the offset and dark-field are, for people who see them for the first time.
 FOOTNOTE = (
-    "τ² is a variance at the sample mask M1: FWHM² = 8 ln2 τ² = 5.55 τ².  Grey in dark-field and ratio: no significant "
-    "value.  Dotted: bag edges seen by the light barrier; leading edge left."
+    "τ² is a variance at the sample mask M1: FWHM² = 8 ln2 τ² = 5.55 τ².  Dark-field and ratio: mean of 3 × 3 pixels, "
+    "grey where nothing significant is known.  Dotted: bag edges at the light barrier, leading edge left."
 )
 
 

@@ -21,21 +21,21 @@ from edge.messages import DetectedObject
 
 F32 = npt.NDArray[np.float32]
 
-PAGE_WIDTH = 2000
+PAGE_WIDTH = 2400
 MARGIN = 44
-GAP = 26
-TITLE = 34
+GAP = 28
+TITLE = 40
 #: Room to the right of each picture for its colour bar and numbers.
-BAR_ROOM = 92
+BAR_ROOM = 100
 BAR_WIDTH = 14
-FONT = 19
-LABEL_FONT = 15
+FONT = 24
+LABEL_FONT = 17
 #: Where a picture has no usable value.
 MISSING: marks.Rgb = (150, 157, 166)
 #: Page shape that is aimed at, width / height.
 PAGE_SHAPE = 1.45
 #: Pictures are never taller than this: a phone on a tall field would fill pages.
-MAX_IMAGE_HEIGHT = 760
+MAX_IMAGE_HEIGHT = 860
 MAX_LISTED = 14
 
 
@@ -154,7 +154,7 @@ def _draw_panel(
     marks.draw_colour_bar(sheet, draw, bar, panel.colours, panel.window, LABEL_FONT)
     if not np.isfinite(values).any():
         middle = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
-        draw.text(middle, "no usable pixel", font=text.font(FONT), fill=marks.WHITE, anchor="mm")
+        draw.text(middle, "no significant value", font=text.font(FONT), fill=marks.WHITE, anchor="mm")
 
 
 def resample(values: F32, size: tuple[int, int]) -> F32:

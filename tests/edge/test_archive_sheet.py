@@ -111,10 +111,17 @@ def test_flagged_pixels_are_not_shown(tmp_path: Path) -> None:
     made = bag(32, 48)
     made.flags[:, 4:8, 4:8] = Flag.NOT_CONVERGED
     made.flags[:, 20:24, 4:8] = Flag.LOW_COUNTS
+    made.flags[:, 26:30, 4:8] = Flag.SINGULAR
+    made.images[0, :, 26:30, 4:8] = 0.001
     with BagFile(archived(tmp_path, made)) as file:
         for panel in panels(file):
             assert np.isnan(panel.values[4:8, 4:8]).all()
             assert panel.key == "ratio" or np.isfinite(panel.values[20:24, 4:8]).all()
+            opaque = panel.values[26:30, 4:8]
+            if panel.key == "attenuation":
+                assert (opaque == np.float32(panel.window[1])).all(), "black, not unknown"
+            elif panel.key != "offset":
+                assert np.isnan(opaque).all()
 
 
 @pytest.mark.parametrize("value", [np.nan, 0.0, -1.0, np.inf])
