@@ -21,8 +21,8 @@ def sewing_kit(rng: Rng, u: float, y: float, angle: float) -> list[Part]:
         parts.append(Part("steel", 1.1, Box(*centre, 50.0, 4.0, angle + turn, 1.5)))
         (ring,) = along(u, y, angle + turn, (-26.0, 5.0))
         parts.append(Part("steel", 1.2, Ellipse(*ring, 8.0, 6.0, angle, hole=0.65)))
-    for along in (-22.0, 0.0, 22.0):
-        (centre,) = along(u, y, angle, (along, 16.0))
+    for spool in (-22.0, 0.0, 22.0):
+        (centre,) = along(u, y, angle, (spool, 16.0))
         parts.append(Part("cotton", 8.0, Ellipse(*centre, 6.0, 5.0, angle, hole=0.3)))
     return parts
 
