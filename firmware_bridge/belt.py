@@ -22,8 +22,6 @@ EventKind = Literal["bag_entry", "bag_exit", "interlock", "encoder"]
 #: A command is sent this often before the controller counts as dead, with this pause between.
 ATTEMPTS: Final = 4
 ANSWER_S: Final = 0.5
-#: A missing event is given up when a later one has been repeated this often without it.
-PATIENCE: Final = 8
 #: Reads per look at the port: a babbling device cannot hold the caller.
 MAX_READS: Final = 16
 #: This driver, in the packets it sends.
@@ -78,7 +76,6 @@ class BeltController:
         self._expected: int | None = None
         self._handed_out: int | None = None
         self._acknowledged = 0
-        self._ahead = 0
         self._events: deque[BeltEvent] = deque()
         self._replies: deque[Packet] = deque()
         self.firmware = (0, 0)
@@ -211,23 +208,23 @@ class BeltController:
             self._controller_boot, self._expected, self._handed_out, self._acknowledged = packet.boot, 1, None, 0
         if kind is Kind.ENCODER:
             self._events.append(_event(kind, packet))
-        elif packet.seq == self._expected or self._gave_up(packet.seq):
+            self._skip_dropped(int(packet.values[4]))
+        elif packet.seq == self._expected:
             self._events.append(_event(kind, packet))
-            self._expected, self._ahead = packet.seq + 1, 0
+            self._expected += 1
         elif packet.seq <= self._acknowledged:
             # Repeated although handled: the acknowledgement got lost on the line.
             self._send(Kind.ACK, self._acknowledged, self._controller_boot)
 
-    def _gave_up(self, seq: int) -> bool:
-        """A later event than expected: the controller repeats all from the missing one, unless it no longer has it."""
-        assert self._expected is not None
-        if seq < self._expected:
-            return False
-        self._ahead += 1
-        if self._ahead < PATIENCE * wire.WINDOW:
-            return False
-        _LOG.error("belt controller: events %d to %d are lost", self._expected, seq - 1)
-        return True
+        # A later seq means that a packet got lost on the line; the controller repeats all from the missing one.
+
+    def _skip_dropped(self, oldest: int) -> None:
+        """The controller keeps a bounded number of events: what is older than ``oldest`` will not come any more."""
+        if self._expected is not None and oldest > self._expected:
+            _LOG.error(
+                "belt controller: events %d to %d are lost; nobody took them in time", self._expected, oldest - 1
+            )
+            self._expected = oldest
 
 
 def _event(kind: Kind, packet: Packet) -> BeltEvent:

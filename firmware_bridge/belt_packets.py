@@ -69,7 +69,7 @@ _PAYLOADS: Final[dict[Kind, tuple[struct.Struct, bool]]] = {
     Kind.BAG_ENTRY: (struct.Struct("<q"), True),
     Kind.BAG_EXIT: (struct.Struct("<q"), False),
     Kind.INTERLOCK: (struct.Struct("<q?"), False),
-    Kind.ENCODER: (struct.Struct("<q???"), False),
+    Kind.ENCODER: (struct.Struct("<q???I"), False),
 }
 
 

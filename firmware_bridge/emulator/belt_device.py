@@ -141,6 +141,6 @@ class BeltDevice:
             self._sent += 1
         if now_s >= self._report_at:
             self._report_at = now_s + wire.ENCODER_PERIOD_S
-            values = (self.encoder, self.moving, self.clear_line, self.interlock_closed)
+            values = (self.encoder, self.moving, self.clear_line, self.interlock_closed, self._oldest)
             out += wire.encode(self._packet(Kind.ENCODER, self._next_seq - 1, *values))
         return out
