@@ -1,4 +1,4 @@
-"""The ten pictures of a sheet: what each one shows, how it is computed from the file, how it is windowed."""
+"""The five pictures of one energy bin: what each one shows, how it is computed from the file, how it is windowed."""
 
 from __future__ import annotations
 
@@ -44,15 +44,8 @@ class Panel:
     values: F32
 
 
-def panels(file: BagFile) -> list[Panel]:
-    """All panels, channel by channel, low bin before high bin; empty without images."""
-    if not file.has_images:
-        return []
-    by_bin = [_bin_panels(file, index) for index in range(len(BINS))]
-    return [panel for pair in zip(*by_bin, strict=True) for panel in pair]
-
-
-def _bin_panels(file: BagFile, index: int) -> list[Panel]:
+def panels(file: BagFile, index: int) -> list[Panel]:
+    """The five panels of energy bin ``index`` of a file that has images."""
     flags = file.flags(index)
     usable = (flags & UNUSABLE) == 0
     transmission, transmission_sd = _read(file, "transmission", index)

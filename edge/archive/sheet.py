@@ -18,6 +18,7 @@ from edge.archive.colour import paint
 from edge.archive.panels import Panel, panels
 from edge.archive.reader import BagFile, Geometry
 from edge.messages import DetectedObject
+from firmware_bridge.scanner import BINS
 
 F32 = npt.NDArray[np.float32]
 
@@ -57,6 +58,10 @@ class Plan:
         x = MARGIN + (index % self.across) * (self.cell_width + GAP)
         y = captions.HEADER + (index // self.across) * self.row_height
         return x, y
+
+    def place(self, channel: int, energy_bin: int) -> tuple[int, int]:
+        """Corner of one picture: the bins side by side, or one above the other when a row holds a whole bin."""
+        return self.cell(5 * energy_bin + channel if self.across == 5 else len(BINS) * channel + energy_bin)
 
     @property
     def row_height(self) -> int:
@@ -107,8 +112,10 @@ def draw_sheet(file: BagFile) -> Image.Image:
     plan = plan_page(width_mm, geometry.rows * geometry.row_pitch_um / 1e3, len(objects))
     sheet = Image.new("RGB", (plan.page_width, plan.page_height), marks.PAPER)
     captions.draw_header(sheet, file)
-    for index, panel in enumerate(_in_order(panels(file), plan)):
-        _draw_panel(sheet, panel, plan.cell(index), plan, geometry, objects)
+    for index in range(len(BINS)):
+        # One bin at a time: a fine, long bag has 36 MB per picture.
+        for channel, panel in enumerate(panels(file, index)):
+            _draw_panel(sheet, panel, plan.place(channel, index), plan, geometry, objects)
     if plan.list_height:
         top = captions.HEADER + plan.down * plan.row_height
         room = (MARGIN, top, plan.page_width - MARGIN, top + plan.list_height)
@@ -119,11 +126,6 @@ def draw_sheet(file: BagFile) -> Image.Image:
         captions.draw_objects(sheet, room, objects[:MAX_LISTED], len(objects), columns=1)
     captions.draw_footer(sheet, file)
     return sheet
-
-
-def _in_order(all_panels: list[Panel], plan: Plan) -> list[Panel]:
-    """Low and high bin side by side; one above the other when a page row holds a whole bin."""
-    return all_panels[0::2] + all_panels[1::2] if plan.across == 5 else all_panels
 
 
 def _draw_panel(

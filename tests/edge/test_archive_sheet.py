@@ -94,7 +94,7 @@ def test_only_an_emulated_bag_says_that_it_is_simulated(tmp_path: Path, monkeypa
 def test_the_strong_scatterer_is_the_brightest_in_dark_field(tmp_path: Path) -> None:
     made = bag(128, 200)
     with BagFile(archived(tmp_path, made)) as file:
-        found = {(panel.key, panel.bin_name): panel for panel in panels(file)}
+        found = {(panel.key, panel.bin_name): panel for index in (0, 1) for panel in panels(file, index)}
     assert len(found) == 10
     dark = found["dark_field", "low"]
     (row0, column0, row1, column1), benign = boxes(made)
@@ -114,7 +114,7 @@ def test_flagged_pixels_are_not_shown(tmp_path: Path) -> None:
     made.flags[:, 26:30, 4:8] = Flag.SINGULAR
     made.images[0, :, 26:30, 4:8] = 0.001
     with BagFile(archived(tmp_path, made)) as file:
-        for panel in panels(file):
+        for panel in panels(file, 1):
             assert np.isnan(panel.values[4:8, 4:8]).all()
             assert panel.key == "ratio" or np.isfinite(panel.values[20:24, 4:8]).all()
             opaque = panel.values[26:30, 4:8]
