@@ -5,16 +5,25 @@ from __future__ import annotations
 import numpy as np
 
 from kernels import checks
+from kernels.backends import BackendName, get
 from kernels.reference import curve_fit
 from kernels.settings import BINS, GROUPS
 from kernels.types import F32, F64, IlluminationCurves, Model
 
 #: A scan of fewer positions cannot hold 13 parameters with anything left to judge the fit by.
 MIN_POSITIONS = 7
+#: A sample weighs as if it had at least this fraction of the highest count.
+LEAST_WEIGHT = curve_fit.LEAST_WEIGHT
 
 
 def fit_curves(
-    positions_um: F64, flats: F32, *, model: Model = "full", counts_scale: float = 1.0, threads: int = 1
+    positions_um: F64,
+    flats: F32,
+    *,
+    model: Model = "full",
+    counts_scale: float = 1.0,
+    backend: BackendName = "auto",
+    threads: int = 1,
 ) -> tuple[IlluminationCurves, F32]:
     """Fit equation (1), 13 parameters per row and bin, and return the curves and the (2, rows) rms residual / peak.
 
@@ -30,13 +39,25 @@ def fit_curves(
     data: F32 = checks.array("flats", flats, (len(at), GROUPS, BINS, None), np.float32)
     scale = checks.number("counts_scale", counts_scale, 1e-9, 1e9)
     rows = data.shape[3]
-    packed = np.full((BINS, rows, curve_fit.PARAMETERS), np.nan)
-    residual = np.full((BINS, rows), np.nan, dtype=np.float32)
-    for b in range(BINS):
-        for row in range(rows):
-            scan = data[:, :, b, row].astype(np.float64)
-            if np.isfinite(scan).all() and scan.max() > 0:
-                packed[b, row], residual[b, row] = curve_fit.fit(at, scan, model)
-    packed[..., [0, 1, 2, 3, 12]] *= scale
-    parts = (packed[..., 0:4], packed[..., 4:8], packed[..., 8:12], packed[..., 12])
-    return IlluminationCurves(*(np.ascontiguousarray(p, dtype=np.float32) for p in parts)), residual
+    workers = int(checks.number("threads", threads, 1, 1024))
+    flat = data.reshape(len(at), GROUPS, -1)
+    usable = np.flatnonzero(np.isfinite(flat).all(axis=(0, 1)) & (flat.max(axis=(0, 1)) > 0))
+    parameters = np.full((curve_fit.PARAMETERS, BINS * rows), np.nan, dtype=np.float32)
+    residual = np.full(BINS * rows, np.nan, dtype=np.float32)
+    if len(usable) > 0:
+        scans = np.ascontiguousarray(flat[..., usable])
+        # In units of the highest count, whatever the exposure was: float32 has the same room everywhere.
+        unit = scans.max(axis=(0, 1))
+        scans /= unit
+        start = np.stack([curve_fit.start(at, scans[..., i].astype(np.float64)) for i in range(len(usable))], axis=1)
+        least = np.full(len(usable), LEAST_WEIGHT, dtype=np.float32)
+        fitted, residual[usable] = get(backend).fit_curves(
+            at.astype(np.float32), scans, start.astype(np.float32), least, model == "paper", workers
+        )
+        fitted[[0, 1, 2, 3, 12]] *= unit * np.float32(scale)
+        parameters[:, usable] = fitted
+    by_line = parameters.reshape(curve_fit.PARAMETERS, BINS, rows)
+    area, centre, width = (
+        np.ascontiguousarray(np.moveaxis(by_line[k : k + GROUPS], 0, -1)) for k in range(0, 3 * GROUPS, GROUPS)
+    )
+    return IlluminationCurves(area, centre, width, by_line[12].copy()), residual.reshape(BINS, rows)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kernels import checks
-from kernels.backends import BackendName
-from kernels.reference.ratios import ratios as ratios_float64
+from kernels.backends import BackendName, get
 from kernels.settings import BINS
 from kernels.types import F32
 
@@ -41,7 +40,9 @@ def ratios(images: F32, sigma: F32, *, backend: BackendName = "auto", threads: i
     shape = (4, BINS, *given.shape[2:])
     data: F32 = checks.array("images", images, shape, np.float32)
     spread: F32 = checks.array("sigma", sigma, shape, np.float32)
-    values, errors = (a.astype(np.float32) for a in ratios_float64(data.astype(np.float64), spread.astype(np.float64)))
+    workers = int(checks.number("threads", threads, 1, 1024))
+    flat_values, flat_errors = get(backend).ratio_images(data.reshape(8, -1), spread.reshape(8, -1), workers)
+    values, errors = flat_values.reshape((-1, *shape[2:])), flat_errors.reshape((-1, *shape[2:]))
     return Ratios(
         attenuation=(values[0:2], errors[0:2]),
         r_df=(values[2], errors[2]),

@@ -6,7 +6,7 @@ import functools
 import importlib.util
 from typing import Literal, Protocol
 
-from kernels.types import F32, U16
+from kernels.types import F32, I32, U8, U16
 
 BackendName = Literal["auto", "host", "cuda"]
 
@@ -30,6 +30,20 @@ class Backend(Protocol):
         """Images, sigma (4, 2, rows, columns) and flags (2, rows, columns)."""
         ...
 
+    def phase_sums(self, frames: U16, lower: I32, fraction: F32, good: U8, sums: F32, threads: int) -> None:
+        """Add frames (n, 2, rows, 128) to sums (row blocks, capacity, 8, 16) at places (n, 128)."""
+        ...
+
+    def ratio_images(self, images: F32, sigma: F32, threads: int) -> tuple[F32, F32]:
+        """Values and 1-σ, (7, n) each, of images and sigma (8, n)."""
+        ...
+
+    def fit_curves(
+        self, positions: F32, flats: F32, start: F32, least: F32, paper: bool, threads: int
+    ) -> tuple[F32, F32]:
+        """Parameters (13, lines) and residual (lines,) of flats (P, 4, lines) from start (13, lines)."""
+        ...
+
 
 @functools.cache
 def backends() -> tuple[str, ...]:
@@ -51,10 +65,13 @@ def get(name: BackendName) -> Backend:
     chosen = backends()[0] if name == "auto" else name
     if chosen not in backends():
         raise ValueError(f"backend: {name!r} cannot compute on this machine, only {', '.join(backends())} can")
+    found: Backend
     if chosen == "cuda":
-        from kernels.backends.cuda import CudaBackend  # noqa: PLC0415
+        from kernels.backends.cuda import CudaBackend  # noqa: PLC0415 - compiles for the device
 
-        return CudaBackend()
-    from kernels.backends.host import HostBackend  # noqa: PLC0415
+        found = CudaBackend()
+    else:
+        from kernels.backends.host import HostBackend  # noqa: PLC0415 - loads the compiled module
 
-    return HostBackend()
+        found = HostBackend()
+    return found

@@ -6,7 +6,7 @@ import numpy as np
 
 from kernels import _host
 from kernels.settings import BINS, SETTINGS
-from kernels.types import F32, U16
+from kernels.types import F32, I32, U8, U16
 
 
 class HostBackend:
@@ -52,6 +52,46 @@ class HostBackend:
             isa=self._isa,
         )
         return images, sigma, flags
+
+    def phase_sums(self, frames: U16, lower: I32, fraction: F32, good: U8, sums: F32, threads: int) -> None:
+        """Add frames (n, 2, rows, 128) to sums (row blocks, capacity, 8, 16) at places (n, 128)."""
+        _host.phase_sums(
+            frames=frames, lower=lower, fraction=fraction, good=good, sums=sums, threads=threads, isa=self._isa
+        )
+
+    def ratio_images(self, images: F32, sigma: F32, threads: int) -> tuple[F32, F32]:
+        """Values and 1-σ, (7, n) each, of images and sigma (8, n)."""
+        values = np.empty((7, images.shape[1]), dtype=np.float32)
+        errors = np.empty_like(values)
+        _host.ratio_images(
+            images=images,
+            sigma=sigma,
+            settings=self._settings,
+            values=values,
+            errors=errors,
+            threads=threads,
+            isa=self._isa,
+        )
+        return values, errors
+
+    def fit_curves(
+        self, positions: F32, flats: F32, start: F32, least: F32, paper: bool, threads: int
+    ) -> tuple[F32, F32]:
+        """Parameters (13, lines) and residual (lines,) of flats (P, 4, lines) from start (13, lines)."""
+        parameters = start.copy()
+        residual = np.empty(start.shape[1], dtype=np.float32)
+        _host.fit_curves(
+            positions=positions,
+            flats=flats,
+            least=least,
+            paper=int(paper),
+            settings=self._settings,
+            parameters=parameters,
+            residual=residual,
+            threads=threads,
+            isa=self._isa,
+        )
+        return parameters, residual
 
 
 def instruction_sets() -> tuple[str, ...]:

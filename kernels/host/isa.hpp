@@ -21,12 +21,51 @@ struct RetrieveJob {
     int threads;
 };
 
+// See kernels/cuda/phase_sums.cu.
+struct PhaseSumsJob {
+    const std::uint16_t* values;
+    const int* lower;
+    const float* fraction;
+    const std::uint8_t* good;
+    long frames, rows;
+    int capacity;
+    float* sums;
+    int threads;
+};
+
+// See kernels/cuda/ratios.cu.
+struct RatiosJob {
+    const float* images;
+    const float* sigma;
+    const float* settings;
+    long n;
+    float* values;
+    float* errors;
+    int threads;
+};
+
+// See kernels/cuda/curve_fit.cu.
+struct CurvesJob {
+    const float* positions;
+    const float* flats;
+    const float* least;
+    const float* settings;
+    int count, paper;
+    long lines;
+    float* parameters;
+    float* residual;
+    int threads;
+};
+
 // Number of floats in the table of kernels/settings.py.
 constexpr unsigned long SETTINGS = 33;
 
 struct Kernels {
     const char* name;
     void (*retrieve)(const RetrieveJob&);
+    void (*phase_sums)(const PhaseSumsJob&);
+    void (*ratio_images)(const RatiosJob&);
+    void (*fit_curves)(const CurvesJob&);
 };
 
 extern const Kernels baseline;

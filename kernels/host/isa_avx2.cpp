@@ -1,8 +1,11 @@
-// The kernels for processors with AVX2.
+// The kernels for processors with AVX2 and FMA.
 #define DARKLANE_NAMESPACE darklane_avx2
 #define DARKLANE_LANES 8
+#include "images_lanes.hpp"
+#include "phase_sums_lanes.hpp"
 #include "retrieve_lanes.hpp"
 
 namespace darklane_host {
-const Kernels avx2 = {"avx2", darklane_avx2::retrieve};
+const Kernels avx2 = {"avx2", darklane_avx2::retrieve, darklane_avx2::phase_sums, darklane_avx2::ratio_images,
+                       darklane_avx2::fit_curves};
 }

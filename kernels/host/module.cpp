@@ -64,6 +64,51 @@ void retrieve(In<float, 4> samples, In<float, 3> curves, float x, In<float, 1> e
     chosen.retrieve(job);
 }
 
+void phase_sums(In<std::uint16_t, 4> frames, In<std::int32_t, 2> lower, In<float, 2> fraction, In<std::uint8_t, 3> good,
+                Out<float, 4> sums, int threads, const std::string& isa) {
+    const size_t n = frames.shape(0), rows = frames.shape(2);
+    require(frames.shape(1) == 2 && frames.shape(3) == 128, "frames");
+    require(lower.shape(0) == n && lower.shape(1) == 128, "lower");
+    require(fraction.shape(0) == n && fraction.shape(1) == 128, "fraction");
+    require(good.shape(0) == 2 && good.shape(1) == rows && good.shape(2) == 128, "good_pixels");
+    require(sums.shape(0) == (rows + 15) / 16 && sums.shape(2) == 8 && sums.shape(3) == 16, "sums");
+    const Kernels& chosen = kernels(isa);
+    const darklane_host::PhaseSumsJob job{frames.data(), lower.data(), fraction.data(),     good.data(), long(n),
+                                          long(rows),    int(sums.shape(1)), sums.data(),   threads};
+    nb::gil_scoped_release release;
+    chosen.phase_sums(job);
+}
+
+void ratio_images(In<float, 2> images, In<float, 2> sigma, In<float, 1> settings, Out<float, 2> values,
+                  Out<float, 2> errors, int threads, const std::string& isa) {
+    const size_t n = images.shape(1);
+    require(images.shape(0) == 8, "images");
+    require(sigma.shape(0) == 8 && sigma.shape(1) == n, "sigma");
+    require(settings.shape(0) == darklane_host::SETTINGS, "settings");
+    require(values.shape(0) == 7 && values.shape(1) == n, "values");
+    require(errors.shape(0) == 7 && errors.shape(1) == n, "errors");
+    const Kernels& chosen = kernels(isa);
+    const darklane_host::RatiosJob job{images.data(), sigma.data(),  settings.data(), long(n),
+                                       values.data(), errors.data(), threads};
+    nb::gil_scoped_release release;
+    chosen.ratio_images(job);
+}
+
+void fit_curves(In<float, 1> positions, In<float, 3> flats, In<float, 1> least, int paper, In<float, 1> settings,
+                Out<float, 2> parameters, Out<float, 1> residual, int threads, const std::string& isa) {
+    const size_t count = positions.shape(0), lines = flats.shape(2);
+    require(flats.shape(0) == count && flats.shape(1) == 4, "flats");
+    require(least.shape(0) == lines, "least");
+    require(settings.shape(0) == darklane_host::SETTINGS, "settings");
+    require(parameters.shape(0) == 13 && parameters.shape(1) == lines, "parameters");
+    require(residual.shape(0) == lines, "residual");
+    const Kernels& chosen = kernels(isa);
+    const darklane_host::CurvesJob job{positions.data(),  flats.data(), least.data(),      settings.data(), int(count), paper,
+                                       long(lines),       parameters.data(), residual.data(), threads};
+    nb::gil_scoped_release release;
+    chosen.fit_curves(job);
+}
+
 }  // namespace
 
 NB_MODULE(_host, m) {
@@ -76,4 +121,10 @@ NB_MODULE(_host, m) {
     m.def("retrieve", &retrieve, nb::arg("samples"), nb::arg("curves"), nb::arg("x"), nb::arg("exposure"),
           nb::arg("variance"), nb::arg("model"), nb::arg("prior"), nb::arg("settings"), nb::arg("images"),
           nb::arg("sigma"), nb::arg("flags"), nb::arg("threads"), nb::arg("isa"));
+    m.def("phase_sums", &phase_sums, nb::arg("frames"), nb::arg("lower"), nb::arg("fraction"), nb::arg("good"),
+          nb::arg("sums"), nb::arg("threads"), nb::arg("isa"));
+    m.def("ratio_images", &ratio_images, nb::arg("images"), nb::arg("sigma"), nb::arg("settings"), nb::arg("values"),
+          nb::arg("errors"), nb::arg("threads"), nb::arg("isa"));
+    m.def("fit_curves", &fit_curves, nb::arg("positions"), nb::arg("flats"), nb::arg("least"), nb::arg("paper"),
+          nb::arg("settings"), nb::arg("parameters"), nb::arg("residual"), nb::arg("threads"), nb::arg("isa"));
 }

@@ -10,6 +10,8 @@ from kernels.types import F64, Model
 
 #: Parameters of one row and bin: four areas, four centres, four widths, one floor.
 PARAMETERS = 3 * GROUPS + 1
+#: A sample weighs as if it had at least this fraction of the highest count.
+LEAST_WEIGHT = 0.01
 _ITERATIONS = 60
 
 
@@ -53,7 +55,7 @@ def fit(positions_um: F64, flats: F64, model: Model) -> tuple[F64, float]:
     """Weighted least squares of one row and bin, ``flats`` (P, 4); returns (13,) and the rms residual / peak."""
     p = start(positions_um, flats)
     damping = 1e-3
-    weight = 1 / np.maximum(flats, 0.01 * flats.max())
+    weight = 1 / np.maximum(flats, LEAST_WEIGHT * flats.max())
     counts, slopes = model_of_scan(positions_um, p, model)
     cost = float((weight * (flats - counts) ** 2).sum())
     for _ in range(_ITERATIONS):

@@ -1,0 +1,37 @@
+"""Types of the compiled module; see host/module.cpp. Arrays are C-ordered, outputs are written in place."""
+
+from kernels.types import F32, I32, U8, U16
+
+def instruction_sets() -> list[str]: ...
+def retrieve(
+    *,
+    samples: F32,
+    curves: F32,
+    x: float,
+    exposure: F32,
+    variance: F32,
+    model: int,
+    prior: F32,
+    settings: F32,
+    images: F32,
+    sigma: F32,
+    flags: U16,
+    threads: int,
+    isa: str,
+) -> None: ...
+def phase_sums(*, frames: U16, lower: I32, fraction: F32, good: U8, sums: F32, threads: int, isa: str) -> None: ...
+def ratio_images(
+    *, images: F32, sigma: F32, settings: F32, values: F32, errors: F32, threads: int, isa: str
+) -> None: ...
+def fit_curves(
+    *,
+    positions: F32,
+    flats: F32,
+    least: F32,
+    paper: int,
+    settings: F32,
+    parameters: F32,
+    residual: F32,
+    threads: int,
+    isa: str,
+) -> None: ...
