@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -18,17 +20,26 @@ F64 = npt.NDArray[np.float64]
 TABLE_COUNTS = 1e4
 #: Working points that the table is searched over, µm.
 TABLE_RANGE_UM = np.arange(-15.0, 26.0, 2.5)
+#: Rows fitted between two reports of progress.
+ROWS_AT_A_TIME = 16
 #: Rows of the field whose working point is checked, evenly spread: masks bend.
 TABLE_ROWS = 5
 
 
 def fit(
-    positions_um: F64, scan: F32, good: U8, *, frames_per_position: int, scanner: Scanner, limits: Limits
+    positions_um: F64,
+    scan: F32,
+    good: U8,
+    *,
+    frames_per_position: int,
+    scanner: Scanner,
+    limits: Limits,
+    tick: Callable[[float], None] = lambda fraction: None,
 ) -> tuple[IlluminationCurves, IlluminationCurves, dict[str, float]]:
     """Curves in the wrapped and in the printed form, and what was measured on the way.
 
-    ``positions_um`` (P,), ``scan`` (P, 2, rows, columns) mean counts per frame. :class:`CalibrationError` when the
-    curves are flat, misfit the model, or lie where they cannot be.
+    ``positions_um`` (P,), ``scan`` (P, 2, rows, columns) mean counts per frame; ``tick`` is called now and then with
+    the fraction done. :class:`CalibrationError` when the curves are flat, misfit the model, or lie where they cannot.
     """
     flats = group_means(scan, good)
     peak, mean = flats.max(axis=0), flats.mean(axis=0)
@@ -47,8 +58,8 @@ def fit(
             "The mask does not move with its axis, or the wrong mask is mounted: check the x axis and the mask",
         )
     pixel_frames = frames_per_position * COLUMNS / GROUPS
-    curves, residual = kernels.fit_curves(positions_um, flats, model="full")
-    paper, residual_paper = kernels.fit_curves(positions_um, flats, model="paper")
+    curves, residual = _fit_rows(positions_um, flats, "full", lambda done: tick(0.5 * done))
+    paper, residual_paper = _fit_rows(positions_um, flats, "paper", lambda done: tick(0.5 + 0.5 * done))
     # Counting noise alone leaves an rms of sqrt(mean / n) in each point.
     noise = np.sqrt(mean.mean(axis=0) / pixel_frames) / np.maximum(peak.max(axis=0) - curves.floor, 1e-9)
     excess = np.sqrt(np.maximum(residual.astype(np.float64) ** 2 - noise**2, 0.0))
@@ -70,6 +81,22 @@ def fit(
         )
     _check_shape(curves, live, scanner, limits)
     return curves, paper, values
+
+
+def _fit_rows(
+    positions_um: F64, flats: F32, model: Model, tick: Callable[[float], None]
+) -> tuple[IlluminationCurves, F32]:
+    """:func:`kernels.fit_curves` a few rows at a time."""
+    rows = flats.shape[-1]
+    parts, residuals = [], []
+    for row in range(0, rows, ROWS_AT_A_TIME):
+        block = np.ascontiguousarray(flats[..., row : row + ROWS_AT_A_TIME])
+        curves, residual = kernels.fit_curves(positions_um, block, model=model)
+        parts.append((curves.area, curves.centre, curves.width, curves.floor))
+        residuals.append(residual)
+        tick((row + block.shape[-1]) / rows)
+    whole = IlluminationCurves(*(np.concatenate(arrays, axis=1) for arrays in zip(*parts, strict=True)))
+    return whole, np.concatenate(residuals, axis=1)
 
 
 def _check_shape(curves: IlluminationCurves, live: npt.NDArray[np.bool_], scanner: Scanner, limits: Limits) -> None:

@@ -133,9 +133,15 @@ class _Routine:
             frames_per_position=self.settings.frames_per_position,
             scanner=self.scanner,
             limits=self.limits,
+            tick=self._fitting,
         )
         self.say("curves", 1.0, values)
         return full, paper
+
+    def _fitting(self, fraction: float) -> None:
+        # The detector goes on sending while the processor is busy: its frames must not pile up.
+        self.recorder.drain()
+        self.say("curves", min(fraction, 0.99))
 
     def working_point(self, curves: IlluminationCurves) -> None:
         """Refuse a singular working point, then go there."""

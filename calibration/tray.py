@@ -75,8 +75,10 @@ def region(plate: Plate, lead_columns: float, scanner: Scanner) -> Region:
     margin = EDGE_MARGIN_MM
     column0 = int(np.ceil((along_mm[0] + margin) / h + lead_columns))
     column1 = int(np.floor((along_mm[1] - margin) / h + lead_columns)) + 1
-    row0 = max(0, int(np.ceil((across_mm[0] + margin) / pitch)))
-    row1 = min(scanner.rows, int(np.floor((across_mm[1] - margin) / pitch)))
+    # An edge outside the field is not seen.
+    row0 = 0 if across_mm[0] <= 0 else int(np.ceil((across_mm[0] + margin) / pitch))
+    inside = across_mm[1] < scanner.rows * pitch
+    row1 = int(np.floor((across_mm[1] - margin) / pitch)) if inside else scanner.rows
     if row1 <= row0 or column1 <= column0:
         raise ValueError(f"tray region {name}: nothing of {along_mm} × {across_mm} mm lies in the field")
     return Region(name, row0, row1, column0, column1)

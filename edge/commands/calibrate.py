@@ -16,9 +16,11 @@ from calibration.first import calibrate as run_routine
 from calibration.steps import STEPS, CalibrationError, Report, Settings
 from edge.commands.options import ConfigOption, JsonOption, StateDirOption, configuration, fail
 from edge.config import Config
-from firmware_bridge.belt import BeltController
-from firmware_bridge.detector import DetectorStream
-from firmware_bridge.motion import EspAxis
+from firmware_bridge.belt import BeltController, BeltError, LinkError
+from firmware_bridge.detector import DetectorError, DetectorStream
+from firmware_bridge.motion import AxisError, EspAxis
+
+_UNCHANGED = "The calibration that was active stays so."
 
 
 def calibrate(config: ConfigOption = None, state_dir: StateDirOption = None, json_: JsonOption = False) -> None:
@@ -34,11 +36,11 @@ def calibrate(config: ConfigOption = None, state_dir: StateDirOption = None, jso
         with view:
             bundle = _on_devices(settings, view)
     except CalibrationError as error:
-        fail(f"{error}. The calibration that was active stays so.")
-    except OSError as error:
-        fail(f"{error}. Is the scanner on, and is no lane running? A device serves one program at a time.")
+        fail(f"{error}. {_UNCHANGED}", 1)
+    except (DetectorError, BeltError, AxisError, LinkError) as error:
+        fail(f"{error}\nA device serves one program at a time: stop the lane first. {_UNCHANGED}", 1)
     except KeyboardInterrupt:
-        fail("interrupted; the belt is stopped, the calibration that was active stays so", 130)
+        fail(f"interrupted; the belt is stopped. {_UNCHANGED}", 130)
     path = bundle.save(settings.state_dir / "calibration")
     seconds = time.monotonic() - started
     if json_:
@@ -111,11 +113,10 @@ class _View:
 
 
 def _summary(values: dict[str, Any]) -> Table:
-    table = Table(title="What was measured")
-    table.add_column("step")
-    table.add_column("quantity")
-    table.add_column("value", justify="right")
+    table = Table(title="What was measured", show_lines=False)
+    table.add_column("step", no_wrap=True)
+    table.add_column("values")
     for step, measured in values.items():
-        for k, (name, value) in enumerate(measured.items()):
-            table.add_row(STEPS[step] if k == 0 else "", name.replace("_", " "), f"{value:.4g}")
+        listed = (f"{name.replace('_', ' ')} {value:.4g}" for name, value in measured.items())
+        table.add_row(STEPS[step], ", ".join(listed))
     return table

@@ -32,12 +32,13 @@ class Service:
         self._waiting: list[bytes | memoryview] | None = None
         self.loop.on(self.slabs, self._on_slab)
         self.loop.every_tick(self._on_tick)
-        self.loop.log.info(
-            "kernel backends here: %s; asked for %s, using %s",
-            ", ".join(kernels.backends()),
-            config.retrieval.backend,
-            self.engine.warm_up(),
-        )
+        asked = config.retrieval.backend
+        try:
+            using = self.engine.warm_up()
+        except ValueError as error:
+            self.loop.log.error("retrieval.backend = %s: %s", asked, error)
+            raise SystemExit(2) from error
+        self.loop.log.info("kernel backends here: %s; asked for %s, using %s", kernels.backends(), asked, using)
 
     def _on_slab(self) -> None:
         try:

@@ -38,7 +38,7 @@ class Sample:
 
     @property
     def o(self) -> F64:
-        return np.asarray(self.t) ** EXPONENT
+        return np.asarray(np.asarray(self.t) ** EXPONENT)
 
 
 AIR = Sample()
