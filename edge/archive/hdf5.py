@@ -39,8 +39,8 @@ class BagWriter:
         self.columns = 0
         self._provenance = provenance
         self._grid: axes.Grid | None = None
-        self._headers: dict[str, list[str]] = {layout.IMAGE_HEADERS: [], layout.SLAB_HEADERS: []}
-        self._written = {layout.IMAGE_HEADERS: 0, layout.SLAB_HEADERS: 0}
+        # By index: a slab that comes twice (a restarted sender) takes the place of its first copy.
+        self._headers: dict[str, dict[int, Slab | ImageSlab]] = {layout.IMAGE_HEADERS: {}, layout.SLAB_HEADERS: {}}
         self._last_image: ImageSlab | None = None
         self._last_sums: Slab | None = None
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,13 +100,12 @@ class BagWriter:
                 f"{layout.MAX_COLUMNS}"
             )
         self.columns = max(self.columns, slab.column0 + slab.columns)
-        self._written[headers] += slab.columns
-        self._headers[headers].append(slab.model_dump_json())
+        self._headers[headers][slab.index] = slab
 
     def _complete(self, headers: str, last: Slab | ImageSlab | None) -> bool:
         """Whether the bag's last slab came without a fault, and every column with it."""
         ended = last is not None and last.last and last.fault is None
-        return ended and self._written[headers] == self.columns
+        return ended and sum(slab.columns for slab in self._headers[headers].values()) == self.columns
 
     def _dataset(self, name: str, dtype: type, fill: float) -> h5py.Dataset:
         """Dataset ``name`` with the bag's present number of columns; made on first use."""
@@ -156,7 +155,8 @@ class BagWriter:
         )
         for name, headers in self._headers.items():
             if headers:
-                file.create_dataset(name, data=headers, dtype=h5py.string_dtype())
+                texts = [slab.model_dump_json() for _, slab in sorted(headers.items())]
+                file.create_dataset(name, data=texts, dtype=h5py.string_dtype())
         for name, text in (
             (layout.SCANNER, self._provenance.scanner_json),
             (layout.LANE, self._provenance.lane_json),

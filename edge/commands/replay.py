@@ -105,6 +105,8 @@ def _print(before: Verdict | None, replayed: Verdict, same: bool, folder: Path) 
     old, new = rows(before), rows(replayed)
     table = Table("", "archived", "replayed", title=f"bag {replayed.bag_id}")
     for name, value in new.items():
+        if not (value or old.get(name)):
+            continue
         style: Any = None if old.get(name) == value else "yellow"
         table.add_row(name, old.get(name, "–"), value, style=style)
     console.print(table)
