@@ -107,7 +107,9 @@ class FrameSequence:
         return self._release(max(self._pending)) if self._pending else []
 
     def _count_past(self, number: int) -> None:
-        if number in self._given_up or number < self._first:
+        if number < self._first:
+            return  # from before we joined
+        if number in self._given_up:
             self.counts.late += 1
         else:
             self.counts.duplicate += 1
