@@ -20,6 +20,8 @@ F64 = npt.NDArray[np.float64]
 TABLE_COUNTS = 1e4
 #: Working points that the table is searched over, µm.
 TABLE_RANGE_UM = np.arange(-15.0, 26.0, 2.5)
+#: Counting noise may exceed its expectation by this many of its standard deviations.
+NOISE_SIGMA = 3.0
 #: Rows fitted between two reports of progress.
 ROWS_AT_A_TIME = 16
 #: Rows of the field whose working point is checked, evenly spread: masks bend.
@@ -60,11 +62,14 @@ def fit(
     pixel_frames = frames_per_position * COLUMNS / GROUPS
     curves, residual = _fit_rows(positions_um, flats, "full", lambda done: tick(0.5 * done))
     paper, residual_paper = _fit_rows(positions_um, flats, "paper", lambda done: tick(0.5 + 0.5 * done))
-    # Counting noise alone leaves an rms of sqrt(mean / n) in each point.
+    # Counting noise alone leaves an rms of sqrt(mean / n) in each point, and its square scatters by sqrt(2 / points).
     noise = np.sqrt(mean.mean(axis=0) / pixel_frames) / np.maximum(peak.max(axis=0) - curves.floor, 1e-9)
-    excess = np.sqrt(np.maximum(residual.astype(np.float64) ** 2 - noise**2, 0.0))
+    squared = residual.astype(np.float64) ** 2
+    excess = np.sqrt(np.maximum(squared - noise**2, 0.0))
+    explained = noise**2 * (1 + NOISE_SIGMA * np.sqrt(2 / flats[..., 0, 0].size))
     live = live_rows(good)
-    misfit = float((~(excess[:, live] <= limits.max_residual)).any(axis=0).mean())
+    misfits = ~(squared - explained <= limits.max_residual**2)
+    misfit = float(misfits[:, live].any(axis=0).mean())
     values = {
         "counts_at_peak": brightest,
         "residual": float(np.median(residual)),

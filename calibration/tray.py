@@ -7,7 +7,7 @@ there, and both follow from all rows and groups of a plate at once, without the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -156,6 +156,10 @@ def check(plates: Plates, limits: Limits) -> dict[str, float]:
 def prior(plates: Plates, limits: Limits) -> tuple[OffsetPrior, dict[str, float]]:
     """The offset prior through the plates' values; :class:`CalibrationError` when it misses them."""
     fitted = kernels.fit_prior(plates.t, plates.o, plates.sd_o)
+    # The curve through n noisy plates is itself uncertain, by the share of its parameters in the noise.
+    parameters = fitted.coefficients.shape[1]
+    uncertain = np.sqrt(np.mean(plates.sd_o**2, axis=1) * parameters / len(plates.names))
+    fitted = replace(fitted, sd=np.hypot(fitted.sd, uncertain))
     misfit = np.sqrt(np.mean((kernels.predict_offset(fitted, plates.t) - plates.o) ** 2, axis=-1))
     values = {"misfit_low": float(misfit[0]), "misfit_high": float(misfit[1]), "sd": float(np.max(fitted.sd))}
     if not values["sd"] <= limits.max_prior_sd:
