@@ -109,7 +109,7 @@ class Config(_Table):
     inference: Inference = Inference()
     verdict: VerdictTable = VerdictTable()
     archive: Archive = Archive()
-    emulator: dict[str, Any] = Field(default_factory=dict)
+    emulator: dict[str, Any] | None = Field(None, description="present: what this lane scans is simulated")
 
     @property
     def state_dir(self) -> Path:

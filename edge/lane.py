@@ -45,7 +45,9 @@ class Lane:
     """One run of a lane. Use as a context manager; call :meth:`step` until :attr:`finished`."""
 
     def __init__(self, config: Config, *, emulate: bool, plan: str, say: Callable[[str], None]) -> None:
-        self.config = config
+        # The archive says "simulated" for whatever was scanned while the [emulator] table was there.
+        emulator = (config.emulator or {}) if emulate else None
+        self.config = config.model_copy(update={"emulator": emulator})
         self.emulate = emulate
         self.plan = plan
         self.say = say

@@ -55,7 +55,7 @@ def describe(config: Config) -> Provenance:
     """Provenance of all bags scanned under ``config``; emulated as soon as an emulator is configured."""
     tables = config.model_dump(mode="json", exclude_none=True, include=_LANE_TABLES)
     return Provenance(
-        kind=EMULATED if config.emulator else MEASURED,
+        kind=EMULATED if config.emulator is not None else MEASURED,
         lane_name=config.lane.name,
         scanner_json=config.scanner.model_dump_json(),
         lane_json=json.dumps(tables),
