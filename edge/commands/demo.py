@@ -18,6 +18,9 @@ from edge.lane import Lane, LaneError, LaneRun
 from edge.lane_view import COLOURS, follow
 from edge.messages import Verdict
 
+#: Columns of the summary when the output is a file or a pipe.
+LOG_WIDTH = 120
+
 
 def demo(
     config: ConfigOption = None,
@@ -32,6 +35,8 @@ def demo(
     simulated; packets, services, calibration, retrieval and verdicts are the real ones.
     """
     console = Console()
+    if not console.is_terminal:
+        console.width = LOG_WIDTH
     _empty(state_dir)
     settings = configuration(config, state_dir)
     started = time.monotonic()

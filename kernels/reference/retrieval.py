@@ -49,6 +49,14 @@ class _Problem:
         """``p`` with o in place of z."""
         return np.concatenate([p[..., :OFFSET], self.tie(p)[0][..., None]], axis=-1)
 
+    def unknowns(self, physical: F64) -> F64:
+        """The inverse of :meth:`physical`."""
+        p = np.array(physical, dtype=np.float64)
+        p[..., OFFSET] = 0.0
+        o, _, sd = self.tie(p)
+        p[..., OFFSET] = (physical[..., OFFSET] - o) / sd
+        return self.clip(p)
+
     def clip(self, p: F64) -> F64:
         """``p`` on the bounds of t, Δ, τ² and o."""
         p = np.concatenate([np.clip(p[..., :OFFSET], self.low[..., :OFFSET], self.high[:OFFSET]), p[..., OFFSET:]], -1)
@@ -92,9 +100,9 @@ class _Problem:
         return self.clip(p)
 
 
-def _solve(problem: _Problem) -> tuple[F64, Bools]:
+def _solve(problem: _Problem, start: F64 | None) -> tuple[F64, Bools]:
     """Levenberg-Marquardt with projection on the bounds; returns unknowns (n, b, 4) and converged (n,)."""
-    p = problem.start()
+    p = problem.start() if start is None else problem.unknowns(start)
     n, bins = p.shape[:2]
     damping = np.full(n, SETTINGS.lambda_start)
     done = np.zeros(n, dtype=bool)
@@ -184,8 +192,13 @@ def retrieve(
     variance_factor: F64,
     model: Model,
     prior: OffsetPrior | None,
+    start: F64 | None = None,
 ) -> tuple[F64, F64, npt.NDArray[np.uint16]]:
-    """Arguments and results of :func:`kernels.retrieve`: images, sigma (4, 2, rows, cols), flags (2, rows, cols)."""
+    """Arguments and results of :func:`kernels.retrieve`: images, sigma (4, 2, rows, cols), flags (2, rows, cols).
+
+    ``start`` (4, 2, rows, cols): where to begin. With o free a pixel can have two exact roots; which one a solver finds
+    depends on that.
+    """
     rows, columns = samples.shape[2:]
     good = (np.isfinite(samples) & (samples > 0) & (samples < SETTINGS.saturated_counts)).all(axis=0)
     if model == "map":
@@ -209,7 +222,8 @@ def retrieve(
     gains = np.broadcast_to(gain if model != "map" else gain[:, None], shape).reshape(-1, together)[:, 0]
     area, centre, width, floor = (spread(part) for part in widen(curves))
     problem = _Problem(y, gains, (area, centre, width, floor), x_um, model, prior)
-    p, converged = _solve(problem)
+    begin = None if start is None else np.where(good, start, 0.5).transpose(axes).reshape(lead)
+    p, converged = _solve(problem, begin)
     sigma, flags = _describe(problem, p, converged)
     p = problem.physical(p)
 
