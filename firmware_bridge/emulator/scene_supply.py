@@ -35,7 +35,7 @@ class SceneSupply:
         self._scene: PreparedScene | None = None
         self._buffer = b""
         folder = _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else None
-        self._folder = tempfile.TemporaryDirectory(prefix="darklane-scenes-", dir=folder)
+        self._folder = tempfile.TemporaryDirectory(prefix="darklane-scenes-", dir=folder, ignore_cleanup_errors=True)
         command = [sys.executable, "-m", "firmware_bridge.emulator.scene_worker", self._folder.name]
         self._child = subprocess.Popen(
             command + ([] if config is None else [str(config)]),

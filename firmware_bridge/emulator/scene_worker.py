@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Final
@@ -42,6 +43,8 @@ def main() -> int:
         }
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
+    # The parent is gone; when it was killed, nobody else removes what it left in shared memory.
+    shutil.rmtree(folder, ignore_errors=True)
     return 0
 
 
