@@ -27,7 +27,7 @@ def in_beam(lane: Lane, number: int) -> bool:
 
 
 def test_two_bags_get_one_verdict_each_and_are_archived(state_dir: Path) -> None:
-    run = Run(small_config(state_dir), [bag("B1", 900_001), bag("B2", 900_002, target="C4")])
+    run = Run(small_config(state_dir), [bag("B1", 800_001), bag("B2", 800_002, target="C4")])
     with run.lane:
         run.finish()
         for tag in ("B1", "B2"):
@@ -45,7 +45,7 @@ def test_two_bags_get_one_verdict_each_and_are_archived(state_dir: Path) -> None
 
 @pytest.mark.parametrize("service", [s.name for s in SERVICES])
 def test_killing_a_service_during_a_bag_never_ends_in_silence(state_dir: Path, service: str) -> None:
-    run = Run(small_config(state_dir), [bag("B1", 900_003), bag("B2", 900_004)])
+    run = Run(small_config(state_dir), [bag("B1", 800_003), bag("B2", 800_004)])
     with run.lane:
         run.until(lambda: in_beam(run.lane, 1))
         run.kill(service)
@@ -69,7 +69,7 @@ def test_killing_a_service_during_a_bag_never_ends_in_silence(state_dir: Path, s
 def test_a_bag_that_was_not_seen_whole_is_unknown_and_the_next_is_fine(
     state_dir: Path, faults: dict[str, object], reason: Fault
 ) -> None:
-    run = Run(small_config(state_dir), [bag("B1", 900_005, faults=faults), bag("B2", 900_006)])
+    run = Run(small_config(state_dir), [bag("B1", 800_005, faults=faults), bag("B2", 800_006)])
     with run.lane:
         run.finish()
         first, second = run.final("B1"), run.final("B2")
@@ -80,7 +80,7 @@ def test_a_bag_that_was_not_seen_whole_is_unknown_and_the_next_is_fine(
 
 def test_reordered_duplicated_and_late_packets_harm_nothing(state_dir: Path) -> None:
     faults = {"duplicate": 0.05, "reorder": 0.05}
-    run = Run(small_config(state_dir), [bag("B1", 900_007, faults=faults)])
+    run = Run(small_config(state_dir), [bag("B1", 800_007, faults=faults)])
     with run.lane:
         run.finish()
         verdict = run.final("B1")
@@ -90,7 +90,7 @@ def test_reordered_duplicated_and_late_packets_harm_nothing(state_dir: Path) -> 
 
 def test_without_a_calibration_nothing_is_cleared(state_dir: Path) -> None:
     config = small_config(state_dir)
-    run = Run(config, [bag("B1", 900_008)])
+    run = Run(config, [bag("B1", 800_008)])
     with run.lane:
         run.until(lambda: in_beam(run.lane, 0))
         shutil.rmtree(state_dir / "calibration")
