@@ -40,9 +40,10 @@ def ratios(images: F32, sigma: F32, *, backend: BackendName = "auto", threads: i
     shape = (4, BINS, *given.shape[2:])
     data: F32 = checks.array("images", images, shape, np.float32)
     spread: F32 = checks.array("sigma", sigma, shape, np.float32)
+    pixels = data.size // 8
     workers = int(checks.number("threads", threads, 1, 1024))
-    flat_values, flat_errors = get(backend).ratio_images(data.reshape(8, -1), spread.reshape(8, -1), workers)
-    values, errors = flat_values.reshape((-1, *shape[2:])), flat_errors.reshape((-1, *shape[2:]))
+    flat_values, flat_errors = get(backend).ratio_images(data.reshape(8, pixels), spread.reshape(8, pixels), workers)
+    values, errors = (a.reshape((7, *shape[2:])) for a in (flat_values, flat_errors))
     return Ratios(
         attenuation=(values[0:2], errors[0:2]),
         r_df=(values[2], errors[2]),

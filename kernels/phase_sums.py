@@ -110,8 +110,9 @@ class PhaseSums:
         """Remove the next ``columns``: sums (4, 2, rows, n), Σ W (128, n) and Σ W² (128, n), float32."""
         self._begun()
         n = int(checks.number("columns", columns, 0, self.capacity))
-        blocks = self._sums[:, :n].reshape(-1, n, GROUPS, BINS, ROW_BLOCK)
-        by_row = blocks.transpose(2, 3, 0, 4, 1).reshape(GROUPS, BINS, -1, n)[:, :, : self.rows]
+        blocks = len(self._sums)
+        by_block = self._sums[:, :n].reshape(blocks, n, GROUPS, BINS, ROW_BLOCK).transpose(2, 3, 0, 4, 1)
+        by_row = by_block.reshape(GROUPS, BINS, blocks * ROW_BLOCK, n)[:, :, : self.rows]
         sums = by_row.copy()  # it may still be a view of what is cleared below
         weights = self._weights[..., :n].astype(np.float32)
         used = max(self._used, n)

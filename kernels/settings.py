@@ -49,6 +49,7 @@ class Settings:
     saturated_counts: float = 1e9
     singular_spread: float = 0.5  # σ(τ²) over the variance of the blurred curve: more is no measurement
     singular_width: float = 0.5  # σ of the blurred curve over the pitch: neighbours merge, τ² has two answers
+    singular_pivot: float = 1e-5  # smallest pivot of a unit diagonal: float32 leaves no accurate σ below
     prior_dominated_sd: float = 1.0  # σ(o) of the samples alone is as wide as the range of o
     ratio_significance: float = 3.0  # a denominator must exceed this many σ
 

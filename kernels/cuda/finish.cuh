@@ -114,7 +114,7 @@ DARKLANE_FN void finish(const Data<F, NB>& data, const Curve<F> (&curve)[NB], co
         DARKLANE_UNROLL for (int g = 0; g < GROUPS; ++g) blurred = blurred + curve[b].variance[g] * F(0.25f);
         const float widest = s.singular_width * s.pitch;
         const auto regular = (out.sigma[2][b] < blurred * F(s.singular_spread)) & (blurred < F(widest * widest)) &
-                             (f.weakest > F(1e-6f));
+                             (f.weakest > F(s.singular_pivot));
         flags = flags + select(regular, zero, F(SINGULAR));
         flags = flags + select(total * data.gain < F(s.low_counts), F(LOW_COUNTS), zero);
         if (NB == 2) {

@@ -11,7 +11,8 @@ struct Settings {
     float lambda_start, lambda_accept, lambda_reject, lambda_min, lambda_max;
     float tolerance, step_t, step_refraction, step_dark_field, step_offset, max_iterations;
     float prior_t_min, prior_ln_min, prior_ln_max, prior_sd_min;
-    float chi2_exact, chi2_map, low_counts, saturated_counts, singular_spread, singular_width, prior_dominated_sd;
+    float chi2_exact, chi2_map, low_counts, saturated_counts, singular_spread, singular_width, singular_pivot,
+        prior_dominated_sd;
     float ratio_significance;
 };
 

@@ -58,7 +58,7 @@ struct CurvesJob {
 };
 
 // Number of floats in the table of kernels/settings.py.
-constexpr unsigned long SETTINGS = 33;
+constexpr unsigned long SETTINGS = 34;
 
 struct Kernels {
     const char* name;

@@ -167,10 +167,27 @@ def _describe(problem: _Problem, p: F64, converged: Bools) -> tuple[F64, npt.NDA
     blurred = at[..., DARK_FIELD] + (problem.curves[2] ** 2).mean(axis=-1)
     sharp = sigma[..., DARK_FIELD] < SETTINGS.singular_spread * blurred
     narrow = blurred < (SETTINGS.singular_width * SETTINGS.pitch_um) ** 2
-    flags |= np.where(sharp & narrow, 0, int(Flag.SINGULAR))
+    regular = (_weakest(normal) > SETTINGS.singular_pivot)[:, None]
+    flags |= np.where(sharp & narrow & regular, 0, int(Flag.SINGULAR))
     few = problem.y.sum(-1) * problem.gain[:, None] < SETTINGS.low_counts
     flags |= np.where(few, int(Flag.LOW_COUNTS), 0)
     return sigma, flags.astype(np.uint16)
+
+
+def _weakest(normal: F64) -> F64:
+    """Smallest pivot of N (n, 4 b, 4 b) scaled to a unit diagonal; Δ, τ², o are eliminated first, the t last."""
+    size = normal.shape[1]
+    order = [i for i in range(size) if i % 4 != T] + list(range(T, size, 4))
+    rest = normal[:, order][:, :, order].copy()
+    diagonal = np.maximum(np.einsum("nii->ni", rest), 1e-300)
+    pivots = []
+    for k in range(size):
+        pivot = rest[:, k, k]
+        pivots.append(pivot / diagonal[:, k])
+        column = rest[:, :, k] / np.where(pivot > 0, pivot, np.inf)[:, None]
+        rest = rest - column[:, :, None] * rest[:, k, None, :]
+    weakest: F64 = np.min(pivots, axis=0)
+    return weakest
 
 
 def _variances(normal: F64, chain: F64) -> F64:
