@@ -1,0 +1,137 @@
+"""The material discriminator as a detector: blocks while the bag passes, regions and materials at its end."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy import ndimage
+
+from edge.inference.detector import Findings, Geometry, ModelIdentity, Tile
+from edge.inference.discriminator import Discriminator, Posterior
+from edge.inference.features import FEATURES, Region, Step, dark_field_ratio, ratios, regions
+from edge.inference.model_file import ModelFile
+from edge.inference.outline import outline
+from edge.inference.regions import segment
+from edge.inference.settings import SETTINGS, Settings
+from edge.inference.tiles import BlockAverager, Bool, Planes
+from edge.messages import DetectedObject
+
+
+class MaterialDetector:
+    """Judges every region of a bag by its material. Satisfies :class:`edge.inference.detector.Detector`.
+
+    ``threshold``: None takes the model's own. Regions below ``min_area_mm2`` are not judged.
+    """
+
+    def __init__(
+        self, model: ModelFile, *, min_area_mm2: float, threshold: float | None = None, settings: Settings = SETTINGS
+    ) -> None:
+        self.discriminator = Discriminator(model)
+        self.min_area_mm2 = min_area_mm2
+        self.settings = settings
+        self._threshold = model.threshold if threshold is None else threshold
+        manifest = model.manifest
+        self._identity = ModelIdentity(manifest.id, manifest.version, manifest.sha256, "numpy")
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Which model this is."""
+        return self._identity
+
+    @property
+    def threshold(self) -> float:
+        """Probability from which a region is called an explosive."""
+        return self._threshold
+
+    def open(self, geometry: Geometry) -> MaterialExamination:
+        """Start on a new bag."""
+        return MaterialExamination(self, geometry)
+
+
+class MaterialExamination:
+    """One bag under the material discriminator."""
+
+    def __init__(self, detector: MaterialDetector, geometry: Geometry) -> None:
+        self._detector = detector
+        self._blocks = BlockAverager(geometry, detector.settings)
+
+    def add(self, tile: Tile) -> None:
+        """Average the tile's pixels to blocks."""
+        self._blocks.add(tile)
+
+    def finish(self) -> Findings:
+        """Segment the bag and judge each region and each area that is too dense to judge."""
+        detector, planes = self._detector, self._blocks.planes()
+        labels = segment(planes, detector.settings)
+        found = regions(planes, labels, detector.min_area_mm2, detector.settings)
+        objects = [self._object(region, planes) for region in found if region.steps]
+        objects += _opaque_objects(planes, detector.min_area_mm2)
+        objects.sort(key=lambda o: (-o.probability, -o.area_mm2))
+        score = max((o.probability for o in objects), default=0.0)
+        return Findings(score, tuple(objects[: detector.settings.max_objects]), is_clipped(planes, detector.settings))
+
+    def _object(self, region: Region, planes: Planes) -> DetectedObject:
+        discriminator = self._detector.discriminator
+        posterior = discriminator.judge(region.steps)
+        return DetectedObject(
+            **_shape(region.mask, region.box, planes),
+            probability=min(posterior.threat, 1.0),
+            category=self._category(posterior),
+            candidates=discriminator.candidates(posterior),
+            features=_features(max(region.steps, key=lambda step: step.share)),
+        )
+
+    def _category(self, posterior: Posterior) -> str:
+        if posterior.threat >= self._detector.threshold:
+            return "explosive"
+        return "unknown" if posterior.outlier > 0.5 else "benign"
+
+
+def _features(step: Step) -> dict[str, float]:
+    """The ratios of the step with their 1-σ (``sd …``), its attenuation and that of its background."""
+    values, covariance = ratios(step)
+    named = dict(zip(FEATURES, values.tolist(), strict=True))
+    named |= {f"sd {n}": float(s) for n, s in zip(FEATURES, np.sqrt(np.diag(covariance)), strict=True)}
+    dark = dark_field_ratio(step)
+    if dark is not None:
+        named |= {"R_df": dark[0], "sd R_df": dark[1]}
+    named |= {"attenuation low": step.attenuation, "background attenuation low": step.base[0]}
+    return {key: value for key, value in named.items() if math.isfinite(value)}
+
+
+def _shape(mask: Bool, box: tuple[slice, slice], planes: Planes) -> dict[str, object]:
+    """Box and polygon in pixels, and the area."""
+    br, bc = planes.block_rows, planes.block_columns
+    row, column = box[0].start, box[1].start
+    return {
+        "box": (row * br, column * bc, box[0].stop * br, box[1].stop * bc),
+        "polygon": tuple(((r + row) * br, (c + column) * bc) for r, c in outline(mask)),
+        "area_mm2": float(mask.sum() * planes.block_mm[0] * planes.block_mm[1]),
+    }
+
+
+def _opaque_objects(planes: Planes, min_area_mm2: float) -> list[DetectedObject]:
+    """Connected areas that are too dense to judge; they carry no threat probability of their own."""
+    labels, _ = ndimage.label(planes.opaque)
+    found = []
+    for label, box in enumerate(ndimage.find_objects(labels), start=1):
+        mask = labels[box] == label
+        shape = _shape(mask, box, planes)
+        if mask.sum() * planes.block_mm[0] * planes.block_mm[1] >= min_area_mm2:
+            found.append(DetectedObject.model_validate({**shape, "probability": 0.0, "category": "opaque"}))
+    return found
+
+
+def is_clipped(planes: Planes, settings: Settings) -> bool:
+    """Whether something lies on the outermost two block rows at the top or the bottom of the field."""
+    if planes.good.shape[0] < 4 or not planes.good.shape[1]:
+        return False
+    length = max(1, round(settings.clip_mm / planes.block_mm[1]))
+    for edge in (slice(0, 2), slice(-2, None)):
+        seen = planes.good[edge] | planes.opaque[edge]
+        attenuation = np.where(planes.opaque[edge], 1.0, np.where(planes.good[edge], planes.values[0, edge], 0.0))
+        profile = attenuation.sum(0) / np.maximum(seen.sum(0), 1)
+        if (ndimage.uniform_filter1d(profile, length, mode="constant") > settings.clip_attenuation).any():
+            return True
+    return False

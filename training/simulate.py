@@ -1,0 +1,139 @@
+"""Scenes to retrieved images without processes and sockets: the lane's own arithmetic, a few seconds per bag.
+
+Mean counts come from the emulator's forward model; counts are drawn on its fine grid and summed with the same
+triangular weights as frames are (physics.md 4); normalisation, curves, offset prior and retrieval are the lane's.
+Everything made here is simulated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import kernels
+from calibration import tray
+from calibration.reference import reference_tray
+from firmware_bridge.emulator import forward, render
+from firmware_bridge.emulator.materials import material
+from firmware_bridge.emulator.plan import PlanItem
+from firmware_bridge.emulator.settings import EmulatorSettings
+from firmware_bridge.scanner import COLUMNS, GROUPS, Scanner
+from kernels.types import F32, IlluminationCurves, OffsetPrior, Retrieval
+
+#: Mask positions of the simulated flat scan, µm, and the working point.
+SCAN_UM = np.linspace(-40.0, 40.0, 41)
+WORKING_POINT_UM = -5.0
+#: Layers (material, mm) over everything.
+Sheets = tuple[tuple[str, float], ...]
+#: Air before and after each item, mm.
+LEAD_AIR_MM = 6.0
+
+
+@dataclass(frozen=True)
+class SimulatedBag:
+    """One item after retrieval; ``lead_columns`` is the grid position of its leading edge (not whole)."""
+
+    retrieval: Retrieval
+    lead_columns: float
+    truth: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PhaseSums:
+    """Normalised phase sums: ``samples`` (4, 2, rows, columns), as :func:`kernels.normalise` returns them."""
+
+    samples: F32
+    exposure: F32
+    variance_factor: F32
+    lead_columns: float
+    truth: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SimulatedLane:
+    """One scanner, calibrated without noise; ``settings`` are those of the emulated scanner."""
+
+    scanner: Scanner = Scanner()
+    settings: EmulatorSettings = field(default_factory=EmulatorSettings)
+
+    @cached_property
+    def curves(self) -> IlluminationCurves:
+        """Equation (1) fitted to a noiseless flat scan."""
+        scan = [render.air(self.scanner, self.settings, float(x)).transpose(1, 0, 2) for x in SCAN_UM]
+        return kernels.fit_curves(SCAN_UM, np.ascontiguousarray(np.stack(scan), np.float32))[0]
+
+    @cached_property
+    def prior(self) -> OffsetPrior:
+        """Offset prior from one pass of the reference tray."""
+        sums = self.phase_sums(PlanItem(kind="tray"), 0)
+        drawing = reference_tray(self.scanner)
+        regions = [tray.region(plate, sums.lead_columns, self.scanner) for plate in drawing.plates]
+        plates = tray.measure(sums.samples, sums.exposure, self.curves, WORKING_POINT_UM, regions)
+        return kernels.fit_prior(plates.t, plates.o, plates.sd_o)
+
+    def prepare(self, item: PlanItem, sheets: Sheets = ()) -> render.PreparedScene:
+        """Mean counts of ``item`` with ``sheets`` of material over its whole length and the whole field."""
+        canvas, scene = render.draw(self.scanner, self.settings, item)
+        for name, thickness_mm in sheets:
+            everywhere = np.full((canvas.maps.shape[0], self.scanner.rows), thickness_mm, np.float32)
+            canvas.add(material(name), everywhere, 0, 0, None)
+        expected = forward.canvas_counts(canvas, self.settings, WORKING_POINT_UM)
+        return render.PreparedScene(scene.length_mm * 1e3, canvas.u0_um, canvas.du_um, expected, scene.truth)
+
+    def phase_sums(self, item: PlanItem, noise_seed: int, sheets: Sheets = ()) -> PhaseSums:
+        """Draw the counts of ``item`` and sum them on the object grid, air before and after."""
+        scanner, scene = self.scanner, self.prepare(item, sheets)
+        air = render.air(scanner, self.settings, WORKING_POINT_UM)
+        per_column = max(1, round(scanner.object_grid_um / scene.du_um))
+        before = -(-round(LEAD_AIR_MM * 1e3 / scene.du_um) // per_column) * per_column
+        # Frames per fine step and column of each group: the belt passes `step_um` per frame.
+        frames = COLUMNS / GROUPS * scene.du_um / scanner.step_um
+        rng = np.random.default_rng([noise_seed, 0xDA12])
+        lines = _padded(scene.expected, air, before, per_column)
+        counts = rng.poisson(lines * np.float32(frames)).astype(np.float32)
+        weights = _triangle(per_column)
+        columns = counts.shape[0] // per_column - 2
+        sums = np.zeros((columns, *counts.shape[1:]), np.float32)
+        for k, weight in enumerate(weights):  # column j is centred on fine line (j + 1) per_column
+            sums += weight * counts[k + 1 : k + 1 + columns * per_column : per_column]
+        exposure = frames * float(weights.sum())
+        modelled = kernels.flat_model(self.curves, WORKING_POINT_UM, "full")
+        samples = sums.transpose(2, 1, 3, 0) * (modelled / air.transpose(1, 0, 2))[..., None]
+        ones = np.ones(columns, np.float32)
+        factor = float((weights**2).sum() / weights.sum())
+        lead = (before - scene.u0_um / scene.du_um) / per_column - 1
+        return PhaseSums(
+            np.ascontiguousarray(samples, np.float32), ones * np.float32(exposure), ones * np.float32(factor),
+            lead, scene.truth,
+        )  # fmt: skip
+
+    def scan(self, item: PlanItem, sheets: Sheets = ()) -> SimulatedBag:
+        """Images of ``item`` with the noise of its own seed, behind ``sheets`` (material, mm)."""
+        sums = self.phase_sums(item, item.seed, sheets)
+        retrieval = kernels.retrieve(
+            sums.samples,
+            self.curves,
+            WORKING_POINT_UM,
+            exposure=sums.exposure,
+            variance_factor=sums.variance_factor,
+            prior=self.prior,
+        )
+        return SimulatedBag(retrieval, sums.lead_columns, sums.truth)
+
+
+def _triangle(per_column: int) -> npt.NDArray[np.float32]:
+    """Triangular weights of half width ``per_column`` fine steps, without the zero ends."""
+    distance = np.abs(np.arange(1 - per_column, per_column)) / per_column
+    return (1 - distance).astype(np.float32)
+
+
+def _padded(expected: F32, air: F32, before: int, per_column: int) -> F32:
+    """Expected counts (lines, 2, 4, rows) with air before and at least as much after, a whole number of columns."""
+    after = before + (-(expected.shape[1] + 2 * before)) % per_column
+    lead = np.broadcast_to(air[:, None], (air.shape[0], 1, *air.shape[1:]))
+    parts = [np.repeat(lead, before, 1), expected, np.repeat(lead, after, 1)]
+    return np.ascontiguousarray(np.concatenate(parts, axis=1).transpose(1, 0, 2, 3))
