@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -102,7 +103,7 @@ def _samples(bag: SimulatedBag, planes: Planes, scanner: Scanner, item: PlanItem
     edges = np.linspace(math.ceil(first), math.floor(last), PATCHES + 1).astype(int)
     for label, thickness in zip(steps, item.thicknesses_mm, strict=True):
         columns = _columns(bag, planes, scanner, label["box_mm"])
-        for r0, r1 in zip(edges[:-1], edges[1:], strict=True):
+        for r0, r1 in pairwise(edges):
             inside, beside = (slice(r0, r1), columns), (slice(r0, r1), bare)
             if not planes.good[inside].all() or not planes.good[beside].all():
                 continue
@@ -126,5 +127,5 @@ def _floor(bag: SimulatedBag, planes: Planes, scanner: Scanner) -> F64:
 
 
 def _window(planes: Planes, window: tuple[slice, slice]) -> tuple[F64, F64]:
-    values, variance = planes.values[:, *window], planes.variance[:, *window]
+    values, variance = planes.values[(slice(None), *window)], planes.variance[(slice(None), *window)]
     return average(values.reshape(6, -1), variance.reshape(6, -1), 1.0)

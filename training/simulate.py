@@ -57,7 +57,7 @@ class PhaseSums:
 class SimulatedLane:
     """One scanner, calibrated without noise; ``settings`` are those of the emulated scanner."""
 
-    scanner: Scanner = Scanner()
+    scanner: Scanner = field(default_factory=Scanner)
     settings: EmulatorSettings = field(default_factory=EmulatorSettings)
 
     @cached_property

@@ -108,7 +108,8 @@ class Discriminator:
             - 0.5 * ((residual * solved).sum(1) + log_determinant + len(FEATURES) * np.log(2 * np.pi))
             - 0.5 * (outside / _RANGE_SD) ** 2
         )
-        return log_class + np.log(packing.weight) + log_density_scale(step.values)
+        log_class += float(np.log(packing.weight)) + log_density_scale(step.values)
+        return log_class
 
     def judge(self, steps: tuple[Step, ...]) -> Posterior:
         """One posterior from all backgrounds of a region, weighted with the share of the ring that each holds."""

@@ -87,7 +87,7 @@ class InferenceEngine:
             if findings.clipped:
                 bag.fault = Fault.CLIPPED_BAG
             return findings
-        except Exception:  # noqa: BLE001 - whatever a detector raises must not stop the lane
+        except Exception:  # whatever a detector raises must not stop the lane
             log.exception("bag %s: detector %s failed at slab %d", slab.bag_id, self.detector.identity.id, slab.index)
             bag.fault = Fault.FAILED_RECON
             return Findings(0.0)

@@ -96,10 +96,10 @@ def _with_texture(channels: F32, smooth: F32, variance: F32) -> F32:
     return np.asarray(noise, np.float32)
 
 
-def _tolerance(mean: npt.NDArray[np.floating], settings: Settings) -> npt.NDArray[np.floating]:
+def _tolerance(mean: F32 | F64, settings: Settings) -> F64:
     """1-σ by which one object may vary: (3, …) for means (3, …)."""
     tables = (settings.merge_attenuation, settings.merge_attenuation, settings.merge_dark_field)
-    return np.stack([a + f * np.abs(m) for (a, f), m in zip(tables, mean, strict=True)])
+    return np.stack([a + f * np.abs(np.asarray(m, np.float64)) for (a, f), m in zip(tables, mean, strict=True)])
 
 
 def _edge_strength(smooth: F32, variance: F32, settings: Settings) -> F32:
@@ -160,7 +160,7 @@ def _merge(labels: I32, channels: F32, variance: F32, settings: Settings) -> I32
         pairs = np.sort(renamed[pairs], axis=1)
         pairs = np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0)
     merged = parent[labels]
-    used, dense = np.unique(merged[merged >= FIRST], return_inverse=True)
+    _, dense = np.unique(merged[merged >= FIRST], return_inverse=True)
     merged[merged >= FIRST] = dense + FIRST
     return merged.astype(np.int32)
 

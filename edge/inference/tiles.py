@@ -116,6 +116,9 @@ def _cut(tile: Tile, start: int, stop: int | None) -> Tile:
 
 
 def _join(first: Tile, second: Tile) -> Tile:
-    pairs = ((first.images, second.images), (first.sigma, second.sigma), (first.flags, second.flags))
-    images, sigma, flags = (np.concatenate(pair, axis=-1) for pair in pairs)
-    return Tile(first.column0, images, sigma, flags)
+    return Tile(
+        first.column0,
+        np.concatenate([first.images, second.images], axis=-1),
+        np.concatenate([first.sigma, second.sigma], axis=-1),
+        np.concatenate([first.flags, second.flags], axis=-1),
+    )
