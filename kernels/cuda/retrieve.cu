@@ -46,7 +46,7 @@ __device__ void fit(int i, const float* samples, const float* curves, const floa
             images[at] = good ? out.image[c][b] : nan;
             sigma[at] = good ? out.sigma[c][b] : nan;
         }
-        flags[static_cast<long long>(b) * n + i] = good ? static_cast<unsigned short>(out.flags[b]) : BAD_INPUT;
+        flags[static_cast<long long>(b) * n + i] = static_cast<unsigned short>(good ? static_cast<int>(out.flags[b]) : BAD_INPUT);
     }
 }
 
