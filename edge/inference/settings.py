@@ -44,7 +44,7 @@ class Settings:
     #: Smallest attenuation step against the background that can be judged (low bin).
     min_step: float = 0.04
     #: A bag is clipped when this attenuation is met on the outermost rows over this length.
-    clip_attenuation: float = 0.03
+    clip_attenuation: float = 0.015
     clip_mm: float = 5.0
     #: Most objects reported per bag.
     max_objects: int = 32

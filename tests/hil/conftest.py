@@ -85,13 +85,13 @@ def bag(tag: str, seed: int, **more: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a calibration made once, through the same packets and devices as always."""
+    """State directory of a lane calibrated once, through the same packets and devices as always."""
     state_dir = tmp_path_factory.mktemp("cal")
     run = Run(small_config(state_dir), [])
     with run.lane:
         pass
     assert run.lane.calibration_state() == "CALIBRATED", run.said
-    return state_dir / "calibration"
+    return state_dir
 
 
 @pytest.fixture
@@ -99,6 +99,9 @@ def state_dir(calibrated: Path) -> Iterator[Path]:
     """A calibrated state directory with a short path (Unix sockets allow 107 bytes)."""
     folder = Path(f"/tmp/dl-{os.getpid()}-{time.monotonic_ns() % 10**9}")
     folder.mkdir()
-    shutil.copytree(calibrated, folder / "calibration")
+    # The calibration and the place where it left the mask axis.
+    shutil.copytree(calibrated / "calibration", folder / "calibration")
+    (folder / "dev").mkdir()
+    shutil.copy(calibrated / "dev" / "mask-x.position", folder / "dev")
     yield folder
     shutil.rmtree(folder)
