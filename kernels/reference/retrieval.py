@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kernels.reference import prior as prior_reference
+from kernels.reference.linear import variances, weakest_pivot
 from kernels.reference.model import DARK_FIELD, OFFSET, Curves, T, evaluate, widen
 from kernels.settings import BINS, GROUPS, SETTINGS
 from kernels.types import F64, Flag, IlluminationCurves, Model, OffsetPrior
@@ -145,7 +146,7 @@ def _describe(problem: _Problem, p: F64, converged: Bools) -> tuple[F64, npt.NDA
         chain[:, b, OFFSET, b, OFFSET] = sd[b]
         chain[:, b, OFFSET, :, T] = tied[:, b]
     normal = np.einsum("nmi,nm,nmj->nij", jacobian, weight, jacobian)
-    variance = _variances(normal, chain.reshape(n, bins * 4, bins * 4)).reshape(p.shape)
+    variance = variances(normal, chain.reshape(n, bins * 4, bins * 4)).reshape(p.shape)
     sigma = np.sqrt(np.where(variance > 0, variance, np.inf))
     flags = np.where(converged[:, None], 0, int(Flag.NOT_CONVERGED)) * np.ones((1, bins), dtype=int)
     terms = weight * residual**2
@@ -157,7 +158,7 @@ def _describe(problem: _Problem, p: F64, converged: Bools) -> tuple[F64, npt.NDA
         flags |= np.where(chi2 > SETTINGS.chi2_map, int(Flag.NO_EXACT_ROOT), 0)
         for b in range(bins):
             own = np.einsum("nmi,nm,nmj->nij", slopes[:, b], weight[:, b * GROUPS : (b + 1) * GROUPS], slopes[:, b])
-            alone = _variances(own, np.broadcast_to(np.eye(4), (n, 4, 4)))[:, OFFSET]
+            alone = variances(own, np.broadcast_to(np.eye(4), (n, 4, 4)))[:, OFFSET]
             dominated = ~(alone < SETTINGS.prior_dominated_sd**2)
             flags[:, b] |= np.where(dominated, int(Flag.PRIOR_DOMINATED), 0)
     # Close to a bound counts: a fit that runs into one may stop a little before it. t = 0 is a bound, small t is not.
@@ -167,38 +168,11 @@ def _describe(problem: _Problem, p: F64, converged: Bools) -> tuple[F64, npt.NDA
     blurred = at[..., DARK_FIELD] + (problem.curves[2] ** 2).mean(axis=-1)
     sharp = sigma[..., DARK_FIELD] < SETTINGS.singular_spread * blurred
     narrow = blurred < (SETTINGS.singular_width * SETTINGS.pitch_um) ** 2
-    regular = (_weakest(normal) > SETTINGS.singular_pivot)[:, None]
+    regular = (weakest_pivot(normal) > SETTINGS.singular_pivot)[:, None]
     flags |= np.where(sharp & narrow & regular, 0, int(Flag.SINGULAR))
     few = problem.y.sum(-1) * problem.gain[:, None] < SETTINGS.low_counts
     flags |= np.where(few, int(Flag.LOW_COUNTS), 0)
     return sigma, flags.astype(np.uint16)
-
-
-def _weakest(normal: F64) -> F64:
-    """Smallest pivot of N (n, 4 b, 4 b) scaled to a unit diagonal; Δ, τ², o are eliminated first, the t last."""
-    size = normal.shape[1]
-    order = [i for i in range(size) if i % 4 != T] + list(range(T, size, 4))
-    rest = normal[:, order][:, :, order].copy()
-    diagonal = np.maximum(np.einsum("nii->ni", rest), 1e-300)
-    pivots = []
-    for k in range(size):
-        pivot = rest[:, k, k]
-        pivots.append(pivot / diagonal[:, k])
-        column = rest[:, :, k] / np.where(pivot > 0, pivot, np.inf)[:, None]
-        rest = rest - column[:, :, None] * rest[:, k, None, :]
-    weakest: F64 = np.min(pivots, axis=0)
-    return weakest
-
-
-def _variances(normal: F64, chain: F64) -> F64:
-    """Diagonal of C N⁻¹ Cᵀ for N (n, k, k) and C (n, k, k); inf where N is singular. N is scaled to a unit diagonal."""
-    d = np.sqrt(np.einsum("nii->ni", normal))
-    d = np.where(d > 0, d, 1.0)
-    scaled = normal / d[:, :, None] / d[:, None, :]
-    bad = ~np.isfinite(scaled).all(axis=(1, 2)) | (np.linalg.det(np.nan_to_num(scaled)) <= 1e-14)
-    scaled[bad] = np.eye(normal.shape[1])
-    inverse = np.linalg.inv(scaled) / d[:, :, None] / d[:, None, :]
-    return np.where(bad[:, None], np.inf, np.einsum("nij,njk,nik->ni", chain, inverse, chain))
 
 
 def retrieve(
