@@ -18,7 +18,7 @@ Model = Literal["paper", "full", "map"]
 
 
 class Flag(IntFlag):
-    """Bits of the flags image; 0 is a good pixel."""
+    """Bits of the flags image; a pixel is good when none but PRIOR_DOMINATED is set (docs/kernels.md)."""
 
     NOT_CONVERGED = 1
     NO_EXACT_ROOT = 2
@@ -26,7 +26,7 @@ class Flag(IntFlag):
     SINGULAR = 8
     LOW_COUNTS = 16
     BAD_INPUT = 32  # NaN, saturated or dead
-    PRIOR_DOMINATED = 64
+    PRIOR_DOMINATED = 64  # information, not a fault: the samples alone would not have told o
 
 
 @dataclass(frozen=True)
