@@ -104,7 +104,8 @@ def write_sheet(path: Path) -> Path:
 
 def draw_sheet(file: BagFile) -> Image.Image:
     """The sheet of an open bag file, RGB."""
-    objects = file.verdict.objects if file.verdict else ()
+    judged = file.verdict.objects if file.verdict else ()
+    objects = tuple(sorted(judged, key=lambda o: (o.category == "explosive", o.probability), reverse=True))
     geometry = file.geometry
     if geometry is None or not file.has_images or not geometry.rows or not geometry.columns:
         return _without_images(file)
@@ -149,8 +150,10 @@ def _draw_panel(
         edges.append((geometry.bag_to_um - geometry.origin_um) / geometry.grid_um)
     if panel.key == "attenuation":
         marks.draw_bag_edges(draw, mapping, edges)
-    marks.draw_outlines(sheet, mapping, objects)
-    marks.draw_labels(draw, mapping, objects, LABEL_FONT, words=panel.key == "attenuation")
+    # Threats are marked everywhere. What is not one would only hide the picture: it is shown on the offset images.
+    shown = objects if panel.key == "offset" else tuple(o for o in objects if o.category == "explosive")
+    marks.draw_outlines(sheet, mapping, shown)
+    marks.draw_labels(draw, mapping, shown[:MAX_LISTED], LABEL_FONT, words=panel.key == "attenuation")
     marks.draw_scale_bar(draw, box, geometry.columns * geometry.grid_um / 1e3, LABEL_FONT)
     bar = (box[2] + 12, box[1], box[2] + 12 + BAR_WIDTH, box[3])
     marks.draw_colour_bar(sheet, draw, bar, panel.colours, panel.window, LABEL_FONT)

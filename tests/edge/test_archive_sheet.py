@@ -51,19 +51,28 @@ def test_objects_are_marked_where_they_are(tmp_path: Path) -> None:
     made = bag(128, 200)
     pixels = drawn(archived(tmp_path, made))
     plan = sheet.plan_page(made.columns * 0.3, made.rows * made.row_pitch_um / 1e3, 2)
-    x, y = plan.cell(0)
-    box = (x, y + sheet.TITLE, x + plan.image_width, y + sheet.TITLE + plan.image_height)
-    mapping = marks.Mapping(box, made.rows, made.columns)
+
+    def on(corner: tuple[int, int]) -> marks.Mapping:
+        x, y = corner
+        box = (x, y + sheet.TITLE, x + plan.image_width, y + sheet.TITLE + plan.image_height)
+        return marks.Mapping(box, made.rows, made.columns)
+
+    def is_marked(mapping: marks.Mapping, row: float, column: float, rgb: marks.Rgb) -> bool:
+        y, x = round(mapping.y(row)), round(mapping.x(column))
+        return bool(near(pixels[y - 4 : y + 5, x - 4 : x + 5], rgb).any())
+
+    attenuation, offset = on(plan.place(0, 0)), on(plan.place(4, 0))
     threat, benign = boxes(made)
     # A box has its left and right side half way down; the polygon of the other object has its upper side on the box.
-    places: list[tuple[float, float, marks.Rgb]] = [
-        ((threat[0] + threat[2]) / 2, threat[column], marks.RED) for column in (1, 3)
-    ]
-    places.append((benign[0], (benign[1] + benign[3]) / 2, marks.GREEN))
-    for row, column, rgb in places:
-        y, x = round(mapping.y(row)), round(mapping.x(column))
-        assert near(pixels[y - 4 : y + 5, x - 4 : x + 5], rgb).any(), (row, column)
-    y, x = round(mapping.y(places[0][0])), round(mapping.x((threat[1] + threat[3]) / 2))
+    middle = (threat[0] + threat[2]) / 2
+    for mapping in (attenuation, offset):
+        assert is_marked(mapping, middle, threat[1], marks.RED)
+        assert is_marked(mapping, middle, threat[3], marks.RED)
+    upper = (benign[0], (benign[1] + benign[3]) / 2)
+    assert is_marked(offset, *upper, marks.GREEN)
+    assert not is_marked(attenuation, *upper, marks.GREEN), "what is no threat must not hide the picture"
+    mapping = attenuation
+    y, x = round(mapping.y(middle)), round(mapping.x((threat[1] + threat[3]) / 2))
     assert not near(pixels[y - 8 : y + 9, x - 8 : x + 9], marks.RED).any()
 
 
