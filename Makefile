@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.darklane-installed
 NATIVE := $(shell find kernels firmware_bridge -name '*.cpp' -o -name '*.cuh' -o -name '*.cu' -o -name 'CMakeLists.txt' 2>/dev/null)
 
-.PHONY: demo test lint bench clean install build lock
+.PHONY: demo test lint bench clean install build lock gpu-check gpu-budget
 .DEFAULT_GOAL := test
 
 install: $(STAMP)
@@ -56,8 +56,18 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint
+test: lint gpu-check
 	$(BIN)/pytest
+
+# GPU compilers and a disassembler, which need no GPU (docs/reference/gpu-checks.md).
+$(VENV)/.gpu-check: requirements-gpu-check.lock | $(VENV)/.dependencies
+	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements-gpu-check.lock
+	touch $@
+
+gpu-check: $(VENV)/.gpu-check
+
+gpu-budget: install gpu-check
+	$(BIN)/python -m tests.kernels.gpu.gate
 
 bench: install
 	$(BIN)/darklane bench lane
@@ -71,6 +81,10 @@ lock: | $(VENV)/.python
 	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
 	  --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 	  --output-file requirements.lock build/requirements.in
+	$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
+	  print(*p["project"]["optional-dependencies"]["gpu-check"], sep="\n")' > build/gpu-check.in
+	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --no-annotate --no-emit-index-url \
+	  --no-emit-trusted-host --no-emit-find-links --output-file requirements-gpu-check.lock build/gpu-check.in
 
 clean:
 	rm -rf build dist demo-run lane-run .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -5,23 +5,13 @@ No machine of this project has a GPU: this module has never run on one. What was
 
 from __future__ import annotations
 
-from importlib.resources import as_file, files
 from typing import Any
 
 import numpy as np
 
+from kernels.backends.cuda_source import BLOCK, ENTRIES, source
 from kernels.settings import BINS, SETTINGS
 from kernels.types import F32, I32, U8, U16
-
-#: Source file of every entry point.
-ENTRIES = {
-    "retrieve": ("prepare_curves", "retrieve_paper", "retrieve_full", "retrieve_map"),
-    "phase_sums": ("phase_sums",),
-    "ratios": ("ratio_images",),
-    "curve_fit": ("fit_curves",),
-}
-#: Threads of a block: the retrieval needs many registers, more threads would not be resident.
-BLOCK = 128
 
 
 def available() -> bool:
@@ -49,13 +39,11 @@ class CudaBackend:
         self._stream = cupy.cuda.Stream(non_blocking=True)
         self._buffers: dict[str, Any] = {}
         self._kernels: dict[str, Any] = {}
-        with as_file(files("kernels") / "cuda") as folder:
-            for source, names in ENTRIES.items():
-                path = folder / f"{source}.cu"
-                code = f'#line 1 "{path.name}"\n' + path.read_text(encoding="utf-8")
-                module = cupy.RawModule(code=code, options=("-std=c++17", f"-I{folder}"))
-                for name in names:
-                    self._kernels[name] = module.get_function(name)
+        for file, names in ENTRIES.items():
+            given = source(file)
+            module = cupy.RawModule(code=given.code, options=given.options)
+            for name in names:
+                self._kernels[name] = module.get_function(name)
         with self._stream:
             self._settings = cupy.asarray(SETTINGS.vector())
         self._stream.synchronize()
