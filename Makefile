@@ -48,7 +48,7 @@ build:
 	flock $(VENV)/.build-lock $(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
 
 demo: install
-	$(BIN)/darklane demo --state-dir demo-run
+	$(BIN)/darklane demo
 
 lint: install
 	$(BIN)/ruff check .
@@ -87,4 +87,4 @@ lock: | $(VENV)/.python
 	  --no-emit-trusted-host --no-emit-find-links --output-file requirements-gpu-check.lock build/gpu-check.in
 
 clean:
-	rm -rf build dist demo-run lane-run .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf build dist lane-run .mypy_cache .ruff_cache .pytest_cache .hypothesis

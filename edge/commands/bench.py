@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from edge.commands import options
 from edge.commands.options import ConfigOption, configuration, fail
 from edge.emulated import EmulatorError
 from edge.lane import Lane, LaneError
@@ -42,7 +43,7 @@ def lane(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
 ) -> None:
     """Scan simulated bags on the emulated scanner; report memory per service and last frame to verdict."""
-    console = Console()
+    console = options.console()
     settings = configuration(config, state_dir)
     state_dir.mkdir(parents=True, exist_ok=True)
     items = [{"kind": KINDS[i % len(KINDS)], "seed": FIRST_SEED + i, "tag": f"BENCH-{i:03d}"} for i in range(bags)]
@@ -96,6 +97,6 @@ def _report(figures: dict[str, Any], console: Console) -> None:
     if latency:
         console.print(f"last frame to verdict: median {latency['median']:.0f} ms, max {latency['max']:.0f} ms")
     console.print(
-        f"lost frames {figures['lost_frames']}; {figures['core_seconds_per_second']:.2f} of {figures['cores']} cores busy "
-        "(emulated scanner included)"
+        f"lost frames {figures['lost_frames']}; {figures['core_seconds_per_second']:.2f} of {figures['cores']} cores "
+        "busy (emulated scanner included)"
     )

@@ -14,6 +14,7 @@ from rich.table import Table
 from calibration.bundle import Bundle
 from calibration.first import calibrate as run_routine
 from calibration.steps import STEPS, CalibrationError, Report, Settings
+from edge.commands import options
 from edge.commands.options import ConfigOption, JsonOption, StateDirOption, configuration, fail
 from edge.config import Config
 from firmware_bridge.belt import BeltController, BeltError, LinkError
@@ -30,7 +31,7 @@ def calibrate(config: ConfigOption = None, state_dir: StateDirOption = None, jso
     barrier. After: the new calibration is active. If a step fails, the one before stays active.
     """
     settings = configuration(config, state_dir)
-    view = _View(Console(stderr=json_))
+    view = _View(options.console(stderr=json_))
     started = time.monotonic()
     try:
         with view:

@@ -12,21 +12,23 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from edge.commands import options
 from edge.commands.options import ConfigOption, configuration, fail
 from edge.emulated import EmulatedScanner, EmulatorError
 from edge.lane import Lane, LaneError, LaneRun
 from edge.lane_view import COLOURS, follow
 from edge.messages import Verdict
 
-#: Columns of the summary when the output is a file or a pipe.
-LOG_WIDTH = 120
+#: A state directory with this file holds nothing but a demo's results and may be emptied by the next demo.
+DEMO_MARK = "only-a-demo"
 
 
 def demo(
     config: ConfigOption = None,
-    state_dir: Annotated[Path, typer.Option("--state-dir", help="Emptied first; the demo's results stay here.")] = Path(
-        "demo-run"
-    ),
+    state_dir: Annotated[
+        Path | None,
+        typer.Option("--state-dir", help="Emptied first if it is an earlier demo's.", show_default="lane-run"),
+    ] = None,
     plan: Annotated[str, typer.Option("--plan", help="A shipped plan's name or a JSON file.")] = "demo",
 ) -> None:
     """Calibrate an emulated scanner, scan its bags, print truth against verdict.
@@ -34,11 +36,9 @@ def demo(
     Exit code 0 only if every bag got exactly one final verdict and no frame was lost unseen. X-rays and bags are
     simulated; packets, services, calibration, retrieval and verdicts are the real ones.
     """
-    console = Console()
-    if not console.is_terminal:
-        console.width = LOG_WIDTH
-    _empty(state_dir)
+    console = options.console()
     settings = configuration(config, state_dir)
+    _empty(settings.state_dir)
     started = time.monotonic()
 
     def say(text: str) -> None:
@@ -55,19 +55,20 @@ def demo(
         fail(str(error), 1)
     except KeyboardInterrupt:
         fail("interrupted", 130)
-    _where(state_dir, say)
+    _where(settings.state_dir, say)
     say(f"{time.monotonic() - started:.0f} s in all")
     if problems:
         fail("; ".join(problems), 1)
 
 
 def _empty(state_dir: Path) -> None:
-    """Remove an earlier demo; anything else in the way is left alone."""
-    if not state_dir.exists():
-        return
-    if not (state_dir / "lane.toml").is_file():
-        fail(f"--state-dir {state_dir}: exists and is not an earlier demo; name another folder")
-    shutil.rmtree(state_dir)
+    """Remove an earlier demo and mark the folder as one; the data of a real lane are left alone."""
+    if state_dir.exists():
+        if not (state_dir / DEMO_MARK).is_file():
+            fail(f"{state_dir} exists and is not only a demo's; name another folder with --state-dir, or remove it")
+        shutil.rmtree(state_dir)
+    state_dir.mkdir(parents=True)
+    (state_dir / DEMO_MARK).touch()
 
 
 def check(result: LaneRun, scanner: EmulatedScanner) -> list[str]:
@@ -102,18 +103,8 @@ def _final(result: LaneRun, bag: dict[str, Any]) -> Verdict | None:
 def summary(result: LaneRun, scanner: EmulatedScanner, console: Console) -> None:
     """Print truth against verdict, one row per bag."""
     table = Table(title="Simulated bags: truth against verdict")
-    for heading in (
-        "bag",
-        "kind",
-        "hidden in it",
-        "verdict",
-        "score",
-        "best guess",
-        "frames",
-        "lost",
-        "after last frame",
-    ):
-        table.add_column(heading)
+    for heading in ("bag", "kind", "truth", "verdict", "score", "found", "frames", "lost", "latency"):
+        table.add_column(heading, no_wrap=True)
     right = 0
     for bag in scanner.bags():
         target = bag.get("target") or None
@@ -144,7 +135,7 @@ def _best(verdict: Verdict) -> str:
 
 
 def _where(state_dir: Path, say: Callable[[str], None]) -> None:
-    say(f"journal   {state_dir / 'journal.sqlite'}  (darklane verdicts --json --state-dir {state_dir})")
+    say(f"journal   {state_dir / 'journal.sqlite'}  (darklane verdicts --state-dir {state_dir})")
     archive = state_dir / "archive"
     files, sheets = len(list(archive.glob("*.h5"))), len(list(archive.glob("*.png")))
     say(f"archive   {archive}  ({files} HDF5 files, {sheets} PNG sheets)")

@@ -20,7 +20,18 @@ StateDirOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
+#: Width of tables when the output is a file or a pipe, in characters.
+LOG_WIDTH = 120
+
 error_console = Console(stderr=True)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """As wide as the terminal, or :data:`LOG_WIDTH` where there is none."""
+    made = Console(stderr=stderr)
+    if not made.is_terminal:
+        made.width = LOG_WIDTH
+    return made
 
 
 def fail(message: str, code: int = 2) -> NoReturn:

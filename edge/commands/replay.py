@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from edge.archive.layout import SHEET_SUFFIX
 from edge.archive.reader import BagFile, BagFileError
 from edge.archive.replay_lane import ReplayLane
 from edge.archive.replay_settings import ReplayError
+from edge.commands import options
 from edge.commands.options import JsonOption, error_console, fail
 from edge.messages import Verdict
 
@@ -101,7 +101,7 @@ def rows(verdict: Verdict | None) -> dict[str, str]:
 
 
 def _print(before: Verdict | None, replayed: Verdict, same: bool, folder: Path) -> None:
-    console = Console()
+    console = options.console()
     old, new = rows(before), rows(replayed)
     table = Table("", "archived", "replayed", title=f"bag {replayed.bag_id}")
     for name, value in new.items():

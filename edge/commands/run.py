@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from edge.commands import options
+from edge.commands.demo import DEMO_MARK
 from edge.commands.options import ConfigOption, StateDirOption, configuration, fail
 from edge.emulated import EmulatorError
 from edge.lane import Lane, LaneError
@@ -27,8 +28,9 @@ def run(
     Services that die are restarted; their logs are in <state-dir>/log. With --emulate and no valid calibration
     the lane calibrates itself first. Without a valid calibration every bag is UNKNOWN.
     """
-    console = Console()
+    console = options.console()
     settings = configuration(config, state_dir)
+    (settings.state_dir / DEMO_MARK).unlink(missing_ok=True)  # from now on it holds more than a demo
 
     def say(text: str) -> None:
         console.print(text, highlight=False, soft_wrap=True, markup=False)

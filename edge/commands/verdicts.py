@@ -6,9 +6,9 @@ from datetime import datetime, timezone
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from edge.commands import options
 from edge.commands.options import ConfigOption, JsonOption, StateDirOption, configuration, fail
 from edge.lane_view import COLOURS
 from edge.messages import Verdict
@@ -33,7 +33,7 @@ def verdicts(
         for verdict in found:
             typer.echo(verdict.model_dump_json())
         return
-    console = Console()
+    console = options.console()
     console.print(table(found))
     if waiting:
         console.print(f"{len(waiting)} bag(s) without a verdict yet: {', '.join(waiting)}", highlight=False)
