@@ -70,6 +70,8 @@ gpu-budget: install gpu-check
 	$(BIN)/python -m tests.kernels.gpu.gate
 
 bench: install
+	mkdir -p build
+	$(BIN)/darklane bench kernels --json build/bench-kernels.json
 	$(BIN)/darklane bench lane
 
 # Versions and hashes only, no registry address. Resolved for CPython 3.11; older Pythons install by range.
