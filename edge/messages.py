@@ -189,11 +189,9 @@ class DetectedObject(BaseModel):
     features: dict[str, float] = Field(default_factory=dict, description="R_df, R_ab, R_of and their 1-σ")
 
 
-class Assessment(BagMessage):
-    """inference → verdict: what was found in one bag."""
+class Judged(BagMessage):
+    """What was found in a bag, and by what: carried unchanged from the assessment into the verdict."""
 
-    schema_id: Literal["assessment/1"] = "assessment/1"
-    fault: Fault | None = None
     score: float = Field(0.0, ge=0, le=1, description="probability that the bag holds a threat")
     threshold: float = Field(0.5, ge=0, le=1)
     objects: tuple[DetectedObject, ...] = ()
@@ -207,13 +205,20 @@ class Assessment(BagMessage):
     frames: int = 0
     lost_frames: int = 0
     lost_packets: int = 0
+    retrieval_ms: float = 0.0
+    inference_ms: float = 0.0
+    air_scale: tuple[float, float] = (1.0, 1.0)
+
+
+class Assessment(Judged):
+    """inference → verdict: what was found in one bag."""
+
+    schema_id: Literal["assessment/1"] = "assessment/1"
+    fault: Fault | None = None
     columns: int = 0
     rows: int = 0
     first_frame_t_ns: int = 0
     last_frame_t_ns: int = 0
-    retrieval_ms: float = 0.0
-    inference_ms: float = 0.0
-    air_scale: tuple[float, float] = (1.0, 1.0)
 
 
 class Decision(str, Enum):
@@ -228,7 +233,7 @@ class Decision(str, Enum):
 IATA = {Decision.ALARM: "REJ", Decision.CLEAR: "CLR", Decision.UNKNOWN: "UCL"}
 
 
-class Verdict(BagMessage):
+class Verdict(Judged):
     """verdict → world: the one final decision about a bag, or a supplement to it."""
 
     schema_id: Literal["verdict/1"] = "verdict/1"
@@ -245,23 +250,7 @@ class Verdict(BagMessage):
     encoder_window: tuple[int, int] = (0, 0)
     deadline_ns: int = Field(0, ge=0)
     deadline_encoder: int = 0
-    score: float = Field(0.0, ge=0, le=1)
-    threshold: float = Field(0.5, ge=0, le=1)
-    objects: tuple[DetectedObject, ...] = ()
-    calibration_id: str = ""
-    calibration_created_ns: int = 0
-    model_id: str = ""
-    model_version: str = ""
-    model_sha256: str = ""
-    kernel_backend: str = ""
-    inference_runtime: str = ""
-    frames: int = 0
-    lost_frames: int = 0
-    lost_packets: int = 0
-    retrieval_ms: float = 0.0
-    inference_ms: float = 0.0
     latency_ms: float | None = Field(None, description="last frame of the bag to this verdict")
-    air_scale: tuple[float, float] = (1.0, 1.0)
     detail: str = ""
 
 
