@@ -40,8 +40,8 @@ def versions() -> dict[str, Any]:
 
 
 def _version(name: str) -> str | None:
-    if importlib.util.find_spec(name) is None:
-        return None
+    if name != "darklane" and importlib.util.find_spec(name) is None:
+        return None  # a distribution's name may differ from its module's
     candidates = importlib.metadata.packages_distributions().get(name, [name])
     try:
         return importlib.metadata.version(candidates[0])

@@ -1,0 +1,1 @@
+"""Golden vectors through every back end of this machine: `darklane selftest`."""
