@@ -9,11 +9,8 @@ import numpy.typing as npt
 
 from kernels import checks
 from kernels.backends import BackendName, get
-from kernels.settings import BINS, COLUMNS, GROUPS
+from kernels.settings import COLUMNS
 from kernels.types import F32, F64, U8, U16
-
-#: Rows that are summed side by side; the sums lie in blocks of them (kernels/cuda/phase_sums.cuh).
-ROW_BLOCK = 16
 
 
 class PhaseSums:
@@ -41,9 +38,7 @@ class PhaseSums:
         span = math.ceil(float(np.ptp(self._offsets)) / self.grid_um) + 2
         self.capacity = int(checks.number("capacity_columns", capacity_columns, span, 1 << 20))
         self._threads = int(checks.number("threads", threads, 1, 1024))
-        self._backend = get(backend)
-        blocks = -(-self.rows // ROW_BLOCK)
-        self._sums: F32 = np.zeros((blocks, self.capacity, GROUPS * BINS, ROW_BLOCK), dtype=np.float32)
+        self._sums = get(backend).window(self.rows, self.capacity)
         self._weights: F64 = np.zeros((2, COLUMNS, self.capacity))
         self._origin: float | None = None
         self._taken = 0
@@ -53,7 +48,7 @@ class PhaseSums:
         """Start a window whose column 0 is at belt coordinate ``origin_um``; everything not taken is dropped."""
         self._origin = checks.number("origin_um", origin_um, -1e12, 1e12)
         self._taken = self._used = 0
-        self._sums[...] = 0
+        self._sums.clear()
         self._weights[...] = 0
 
     def _begun(self) -> float:
@@ -90,7 +85,7 @@ class PhaseSums:
         lower, fraction = np.maximum(lower[touches], -2).astype(np.int32), fraction[touches]
         self._weigh(lower, fraction)
         chosen = data if touches.all() else data[touches]
-        self._backend.phase_sums(chosen, lower, fraction.astype(np.float32), good, self._sums, self._threads)
+        self._sums.add(chosen, lower, fraction.astype(np.float32), good, self._threads)
         self._used = max(self._used, last + 1)
 
     def _weigh(self, lower: npt.NDArray[np.int32], fraction: F64) -> None:
@@ -110,14 +105,9 @@ class PhaseSums:
         """Remove the next ``columns``: sums (4, 2, rows, n), Σ W (128, n) and Σ W² (128, n), float32."""
         self._begun()
         n = int(checks.number("columns", columns, 0, self.capacity))
-        blocks = len(self._sums)
-        by_block = self._sums[:, :n].reshape(blocks, n, GROUPS, BINS, ROW_BLOCK).transpose(2, 3, 0, 4, 1)
-        by_row = by_block.reshape(GROUPS, BINS, blocks * ROW_BLOCK, n)[:, :, : self.rows]
-        sums = by_row.copy()  # it may still be a view of what is cleared below
-        weights = self._weights[..., :n].astype(np.float32)
         used = max(self._used, n)
-        self._sums[:, : used - n] = self._sums[:, n:used].copy()
-        self._sums[:, used - n : used] = 0
+        sums = self._sums.take(n, used)
+        weights = self._weights[..., :n].astype(np.float32)
         self._weights[..., : used - n] = self._weights[..., n:used].copy()
         self._weights[..., used - n : used] = 0
         self._used = used - n

@@ -12,6 +12,8 @@ from kernels.types import F32
 GROUPS = 4
 BINS = 2
 COLUMNS = 128
+#: Rows whose phase sums lie side by side (kernels/cuda/phase_sums.cuh).
+ROW_BLOCK = 16
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class Settings:
     singular_width: float = 0.5  # σ of the blurred curve over the pitch: neighbours merge, τ² has two answers
     singular_pivot: float = 1e-5  # smallest pivot of a unit diagonal: float32 leaves no accurate σ below
     prior_dominated_sd: float = 1.0  # σ(o) of the samples alone is as wide as the range of o
-    ratio_significance: float = 3.0  # a denominator must exceed this many σ
+    ratio_significance: float = 3.0  # a denominator, or an amplitude, must exceed this many σ
+    pile_up_fraction: float = 0.9  # of the highest rate that a dead time lets through: more is saturated
 
     def vector(self) -> F32:
         """All fields, in order, as the (n,) float32 argument of the compiled kernels."""

@@ -11,6 +11,22 @@ from kernels.types import F32, I32, U8, U16
 BackendName = Literal["auto", "host", "cuda"]
 
 
+class Window(Protocol):
+    """Phase sums of one window of grid columns, wherever the back end keeps them."""
+
+    def clear(self) -> None:
+        """All sums are zero."""
+        ...
+
+    def add(self, frames: U16, lower: I32, fraction: F32, good: U8, threads: int) -> None:
+        """Add frames (n, 2, rows, 128) at places (n, 128): grid column ``lower`` and the ``fraction`` beyond it."""
+        ...
+
+    def take(self, columns: int, used: int) -> F32:
+        """The first ``columns`` (4, 2, rows, columns); the rest of the ``used`` ones moves to the front."""
+        ...
+
+
 class Backend(Protocol):
     """What a back end computes; arguments are checked before, arrays are C-ordered NumPy arrays."""
 
@@ -30,8 +46,8 @@ class Backend(Protocol):
         """Images, sigma (4, 2, rows, columns) and flags (2, rows, columns)."""
         ...
 
-    def phase_sums(self, frames: U16, lower: I32, fraction: F32, good: U8, sums: F32, threads: int) -> None:
-        """Add frames (n, 2, rows, 128) to sums (row blocks, capacity, 8, 16) at places (n, 128)."""
+    def window(self, rows: int, capacity: int) -> Window:
+        """Empty phase sums of ``rows`` detector rows and ``capacity`` grid columns."""
         ...
 
     def ratio_images(self, images: F32, sigma: F32, threads: int) -> tuple[F32, F32]:

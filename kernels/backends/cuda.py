@@ -1,17 +1,25 @@
 """The GPU back end: the entry points of ``kernels/cuda/*.cu``, compiled by CuPy when the back end is made.
 
-No machine of this project has a GPU: this module has never run on one. What was checked instead is in docs/kernels.md.
+No machine of this project has a GPU: this module has never run on one. What was checked instead is in
+docs/reference/gpu-checks.md.
 """
 
 from __future__ import annotations
 
+import threading as thread
 from typing import Any
 
 import numpy as np
 
+from kernels.backends import cuda_cache
+from kernels.backends.cuda_memory import Memory
 from kernels.backends.cuda_source import BLOCK, ENTRIES, source
-from kernels.settings import BINS, SETTINGS
-from kernels.types import F32, I32, U8, U16
+from kernels.backends.cuda_window import CudaWindow
+from kernels.settings import BINS, GROUPS, SETTINGS
+from kernels.types import F32, U16
+
+#: Floats that a curve takes as the retrieval uses it: CURVE_PREPARED of model.cuh.
+CURVE_PREPARED = 18
 
 
 def available() -> bool:
@@ -25,9 +33,10 @@ def available() -> bool:
 
 
 class CudaBackend:
-    """Runs every kernel on one GPU, on a stream of its own; device buffers are kept and reused.
+    """Runs every kernel on one GPU, on a stream of its own; a process has one, which its threads share.
 
-    Compiles everything in the constructor, so the first call is as fast as any other.
+    The constructor compiles everything and launches every kernel once, so that it is loaded: the first call of a
+    service is as fast as any other.
     """
 
     name = "cuda"
@@ -35,39 +44,50 @@ class CudaBackend:
     def __init__(self) -> None:
         import cupy  # noqa: PLC0415
 
-        self._cp: Any = cupy
-        self._stream = cupy.cuda.Stream(non_blocking=True)
-        self._buffers: dict[str, Any] = {}
-        self._kernels: dict[str, Any] = {}
+        self.lock = thread.RLock()
+        self.cupy: Any = cupy
+        self.stream: Any = cupy.cuda.Stream(non_blocking=True)
+        self.memory = Memory(cupy, self.stream)
+        self._kernels: dict[str, Any] = cuda_cache.with_usable_cache(self._compile)
+        with self.stream:
+            self._settings = self.memory.send("settings", SETTINGS.vector())
+        self._launch_all_once()
+
+    def _compile(self) -> dict[str, Any]:
+        kernels = {}
         for file, names in ENTRIES.items():
             given = source(file)
-            module = cupy.RawModule(code=given.code, options=given.options)
+            module = self.cupy.RawModule(code=given.code, options=given.options)
             for name in names:
-                self._kernels[name] = module.get_function(name)
-        with self._stream:
-            self._settings = cupy.asarray(SETTINGS.vector())
-        self._stream.synchronize()
+                kernels[name] = module.get_function(name)
+        return kernels
 
-    def _device(self, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
-        """A device array of the buffer ``name``, which grows when it must."""
-        size = int(np.prod(shape))
-        found = self._buffers.get(name)
-        if found is None or found.size < size or found.dtype != np.dtype(dtype):
-            found = self._buffers[name] = self._cp.empty(max(size, 1), dtype=dtype)
-        return found[:size].reshape(shape)
+    def _launch_all_once(self) -> None:
+        """One pixel, one row, one scan: loads the code and makes the stacks in local memory."""
+        one = np.ones((GROUPS, BINS, 1, 1), dtype=np.float32)
+        column, prior = np.ones(1, dtype=np.float32), np.zeros(12, dtype=np.float32)
+        for model in range(3):
+            self.retrieve(one, np.ones((BINS, 1, 13), dtype=np.float32), 0.0, column, column, model, prior, 1)
+        window = self.window(1, 2)
+        window.add(
+            np.ones((1, BINS, 1, 128), dtype=np.uint16),
+            np.zeros((1, 128), dtype=np.int32),
+            np.zeros((1, 128), dtype=np.float32),
+            np.ones((BINS, 1, 128), dtype=np.uint8),
+            1,
+        )
+        window.take(1, 2)
+        self.ratio_images(one.reshape(8, 1), one.reshape(8, 1), 1)
+        start = np.ones((13, 1), dtype=np.float32)
+        self.fit_curves(np.zeros(1, dtype=np.float32), one[None, :, 0, :, 0], start, column, False, 1)
 
-    def _send(self, name: str, values: Any) -> Any:
-        target = self._device(name, values.shape, values.dtype)
-        target.set(values, stream=self._stream)
-        return target
+    def launch(self, name: str, count: int, *arguments: Any) -> None:
+        """``count`` threads of a kernel on the current stream, which is ours.
 
-    def _fetch(self, source: Any) -> Any:
-        return source.get(stream=self._stream)
-
-    def _launch(self, name: str, count: int, *arguments: Any) -> None:
-        """Every scalar must come typed: CuPy would pass a Python int as 64 bits to an int parameter."""
+        Scalars come typed: CuPy would pass 64 bits of a Python int.
+        """
         if count > 0:
-            self._kernels[name]((-(-count // BLOCK),), (BLOCK,), arguments, stream=self._stream)
+            self._kernels[name]((-(-count // BLOCK),), (BLOCK,), arguments)
 
     def retrieve(
         self,
@@ -83,25 +103,31 @@ class CudaBackend:
         """Images, sigma (4, 2, rows, columns) and flags (2, rows, columns). ``threads`` has no meaning here."""
         rows, columns = samples.shape[2:]
         lines = BINS * rows
-        with self._stream:
-            prepared = self._device("prepared", (lines, 18), np.float32)
-            raw = self._send("curves", curves)
-            paper = np.int32(model == 0)
-            self._launch(
-                "prepare_curves", lines, raw, np.float32(x_um), paper, self._settings, np.int32(lines), prepared
+        problems = rows * columns * (1 if model == 2 else BINS)
+        memory = self.memory
+        with self.lock, self.stream:
+            prepared = memory.device("prepared", (lines, CURVE_PREPARED), np.float32)
+            self.launch(
+                "prepare_curves",
+                lines,
+                memory.send("curves", curves),
+                np.float32(x_um),
+                np.int32(model == 0),
+                self._settings,
+                np.int32(lines),
+                prepared,
             )
-            images = self._device("images", samples.shape, np.float32)
-            sigma = self._device("sigma", samples.shape, np.float32)
-            flags = self._device("flags", (BINS, rows, columns), np.uint16)
-            problems = rows * columns * (1 if model == 2 else BINS)
-            self._launch(
+            images = memory.device("images", samples.shape, np.float32)
+            sigma = memory.device("sigma", samples.shape, np.float32)
+            flags = memory.device("flags", (BINS, rows, columns), np.uint16)
+            self.launch(
                 ("retrieve_paper", "retrieve_full", "retrieve_map")[model],
                 problems,
-                self._send("samples", samples),
+                memory.send("samples", samples),
                 prepared,
-                self._send("exposure", exposure),
-                self._send("variance", variance_factor),
-                self._send("prior", prior),
+                memory.send("exposure", exposure),
+                memory.send("variance", variance_factor),
+                memory.send("prior", prior),
                 self._settings,
                 np.int32(problems),
                 np.int32(columns),
@@ -109,71 +135,54 @@ class CudaBackend:
                 sigma,
                 flags,
             )
-            result = self._fetch(images), self._fetch(sigma), self._fetch(flags)
-        self._stream.synchronize()
-        return result
+            host_images, host_sigma, host_flags = memory.fetch(images=images, sigma=sigma, flags=flags)
+        return host_images, host_sigma, host_flags
 
-    def phase_sums(self, frames: U16, lower: I32, fraction: F32, good: U8, sums: F32, threads: int) -> None:
-        """Add frames (n, 2, rows, 128) to sums (row blocks, capacity, 8, 16) at places (n, 128)."""
-        count, _, rows, _ = frames.shape
-        with self._stream:
-            total = self._send("sums", sums)
-            self._launch(
-                "phase_sums",
-                8 * rows,
-                self._send("frames", frames),
-                self._send("lower", lower),
-                self._send("fraction", fraction),
-                self._send("good", good),
-                np.int32(count),
-                np.int32(rows),
-                np.int32(sums.shape[1]),
-                total,
-            )
-            total.get(stream=self._stream, out=sums)
-        self._stream.synchronize()
+    def window(self, rows: int, capacity: int) -> CudaWindow:
+        """Phase sums of ``rows`` detector rows and ``capacity`` grid columns, kept on the GPU."""
+        return CudaWindow(self, rows, capacity)
 
     def ratio_images(self, images: F32, sigma: F32, threads: int) -> tuple[F32, F32]:
         """Values and 1-σ, (7, n) each, of images and sigma (8, n)."""
         count = images.shape[1]
-        with self._stream:
-            values = self._device("values", (7, count), np.float32)
-            errors = self._device("errors", (7, count), np.float32)
-            self._launch(
+        memory = self.memory
+        with self.lock, self.stream:
+            values = memory.device("values", (7, count), np.float32)
+            errors = memory.device("errors", (7, count), np.float32)
+            self.launch(
                 "ratio_images",
                 count,
-                self._send("images", images),
-                self._send("sigma", sigma),
+                memory.send("ratio_images", images),
+                memory.send("ratio_sigma", sigma),
                 self._settings,
                 np.int32(count),
                 values,
                 errors,
             )
-            result = self._fetch(values), self._fetch(errors)
-        self._stream.synchronize()
-        return result
+            host_values, host_errors = memory.fetch(values=values, errors=errors)
+        return host_values, host_errors
 
     def fit_curves(
         self, positions: F32, flats: F32, start: F32, least: F32, paper: bool, threads: int
     ) -> tuple[F32, F32]:
         """Parameters (13, lines) and residual (lines,) of flats (P, 4, lines) from start (13, lines)."""
         lines = start.shape[1]
-        with self._stream:
-            parameters = self._send("parameters", start)
-            residual = self._device("residual", (lines,), np.float32)
-            self._launch(
+        memory = self.memory
+        with self.lock, self.stream:
+            parameters = memory.send("parameters", start)
+            residual = memory.device("residual", (lines,), np.float32)
+            self.launch(
                 "fit_curves",
                 lines,
-                self._send("positions", positions),
+                memory.send("positions", positions),
                 np.int32(len(positions)),
-                self._send("flats", flats),
-                self._send("least", least),
+                memory.send("flats", flats),
+                memory.send("least", least),
                 np.int32(paper),
                 self._settings,
                 np.int32(lines),
                 parameters,
                 residual,
             )
-            result = self._fetch(parameters), self._fetch(residual)
-        self._stream.synchronize()
-        return result
+            found, left = memory.fetch(fitted=parameters, residual=residual)
+        return found, left

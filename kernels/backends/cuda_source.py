@@ -10,7 +10,7 @@ from pathlib import Path
 #: Source file of every entry point.
 ENTRIES = {
     "retrieve": ("prepare_curves", "retrieve_paper", "retrieve_full", "retrieve_map"),
-    "phase_sums": ("phase_sums",),
+    "phase_sums": ("phase_sums", "take_sums"),
     "ratios": ("ratio_images",),
     "curve_fit": ("fit_curves",),
 }

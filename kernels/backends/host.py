@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kernels import _host
-from kernels.settings import BINS, SETTINGS
+from kernels.settings import BINS, GROUPS, ROW_BLOCK, SETTINGS
 from kernels.types import F32, I32, U8, U16
 
 
@@ -59,6 +59,10 @@ class HostBackend:
             frames=frames, lower=lower, fraction=fraction, good=good, sums=sums, threads=threads, isa=self._isa
         )
 
+    def window(self, rows: int, capacity: int) -> HostWindow:
+        """Empty phase sums of ``rows`` detector rows and ``capacity`` grid columns."""
+        return HostWindow(self, rows, capacity)
+
     def ratio_images(self, images: F32, sigma: F32, threads: int) -> tuple[F32, F32]:
         """Values and 1-σ, (7, n) each, of images and sigma (8, n)."""
         values = np.empty((7, images.shape[1]), dtype=np.float32)
@@ -92,6 +96,33 @@ class HostBackend:
             isa=self._isa,
         )
         return parameters, residual
+
+
+class HostWindow:
+    """Sums (row blocks, capacity, 8, 16) of one window, as kernels/cuda/phase_sums.cuh lays them out."""
+
+    def __init__(self, backend: HostBackend, rows: int, capacity: int) -> None:
+        self._backend = backend
+        self._rows = rows
+        self._sums: F32 = np.zeros((-(-rows // ROW_BLOCK), capacity, GROUPS * BINS, ROW_BLOCK), dtype=np.float32)
+
+    def clear(self) -> None:
+        """All sums are zero."""
+        self._sums[...] = 0
+
+    def add(self, frames: U16, lower: I32, fraction: F32, good: U8, threads: int) -> None:
+        """Add frames (n, 2, rows, 128) at places (n, 128)."""
+        self._backend.phase_sums(frames, lower, fraction, good, self._sums, threads)
+
+    def take(self, columns: int, used: int) -> F32:
+        """The first ``columns`` (4, 2, rows, columns); the rest of the ``used`` ones moves to the front."""
+        blocks = len(self._sums)
+        by_block = self._sums[:, :columns].reshape(blocks, columns, GROUPS, BINS, ROW_BLOCK).transpose(2, 3, 0, 4, 1)
+        by_row = by_block.reshape(GROUPS, BINS, blocks * ROW_BLOCK, columns)[:, :, : self._rows]
+        taken = by_row.copy()  # it may still be a view of what is cleared below
+        self._sums[:, : used - columns] = self._sums[:, columns:used].copy()
+        self._sums[:, used - columns : used] = 0
+        return taken
 
 
 def instruction_sets() -> tuple[str, ...]:

@@ -24,3 +24,22 @@ extern "C" __global__ void phase_sums(const unsigned short* frames, const int* l
         }
     }
 }
+
+// Takes the first `columns` of the sums out, in the layout taken (4, 2, rows, columns), moves the rest of the `used` ones
+// to the front and clears what they leave: one thread for each sum of a grid column, so none waits for another.
+extern "C" __global__ void take_sums(float* sums, int rows, int capacity, int used, int columns, float* taken) {
+    const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+    const int lanes = PHASES * ROW_BLOCK, blocks = (rows + ROW_BLOCK - 1) / ROW_BLOCK;
+    if (i >= blocks * lanes) return;
+    const int block = i / lanes, lane = i % lanes;
+    const int row = block * ROW_BLOCK + lane % ROW_BLOCK, phase = lane / ROW_BLOCK;
+    float* own = sums + static_cast<long long>(block) * capacity * lanes + lane;
+    if (row < rows) {
+        float* out = taken + (static_cast<long long>(phase) * rows + row) * columns;
+        for (int j = 0; j < columns; ++j) out[j] = own[static_cast<long long>(j) * lanes];
+    }
+    for (int j = 0; j < used; ++j) {
+        const int from = j + columns;
+        own[static_cast<long long>(j) * lanes] = from < used ? own[static_cast<long long>(from) * lanes] : 0.0f;
+    }
+}

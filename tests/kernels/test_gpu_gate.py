@@ -57,7 +57,7 @@ def test_every_entry_point_is_offered(built: Built) -> None:
     """What the back end launches, what the compiler saw, and what the shim runs are the same kernels."""
     offered = {file: set(names) for file, names in cuda_source.ENTRIES.items()}
     assert {file: set(b.needs) for file, b in built.items()} == offered
-    assert {file: set(found) for file, found in entries.entries().items()} == offered
+    assert {file: set(entries.of(file)) for file in built} == offered
 
 
 PLANTED = """

@@ -58,7 +58,7 @@ def test_equals_the_equation(
     frames, good = frames_of(rng, n, rows)
     travel = origin_um + OFFSETS_UM.max() + lead_um + step_um * np.arange(n)
     sums = PhaseSums(rows, grid_um, OFFSETS_UM, capacity_columns=400)
-    sums._backend = HostBackend(isa)
+    sums._sums = HostBackend(isa).window(rows, 400)
     sums.begin(origin_um)
     for at in range(0, n, batch):
         sums.add(frames[at : at + batch], travel[at : at + batch], good)

@@ -6,6 +6,7 @@ import functools
 import re
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -45,12 +46,14 @@ def parse(text: str) -> dict[str, tuple[Parameter, ...]]:
     return {name: tuple(_parameter(p) for p in given.split(",")) for name, given in _ENTRY.findall(text)}
 
 
+def parse_file(path: Path) -> dict[str, tuple[Parameter, ...]]:
+    """Entry points of one .cu file and their parameters."""
+    words = ["g++", "-std=c++17", "-E", "-P", "-D__CUDACC__", "-xc++", str(path)]
+    text = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    return parse(" ".join(text.split()))
+
+
 @functools.cache
-def entries() -> dict[str, dict[str, tuple[Parameter, ...]]]:
-    """Entry points and their parameters by the name of their file."""
-    found = {}
-    for path in sorted(cuda_source.folder().glob("*.cu")):
-        words = ["g++", "-std=c++17", "-E", "-P", "-D__CUDACC__", "-xc++", str(path)]
-        text = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-        found[path.stem] = parse(" ".join(text.split()))
-    return found
+def of(file: str) -> dict[str, tuple[Parameter, ...]]:
+    """Entry points of the product's ``file``.cu and their parameters."""
+    return parse_file(cuda_source.folder() / f"{file}.cu")

@@ -1,13 +1,10 @@
-// Executes one entry point of the .cu files: runner KERNEL BLOCKS THREADS FILE
+// Executes one entry point of a .cu file: runner KERNEL BLOCKS THREADS FILE
 // FILE holds the arguments: a letter (p buffer, i int32, f float32) each, a buffer with its size in bytes before its
 // content. Every buffer gets memory of exactly its size, so that a sanitizer sees one byte too many; they are written
 // back to FILE afterwards. An argument whose letter is not the parameter's type is an error.
 #include "cuda_shim.hpp"
 
-#include "curve_fit.cu"
-#include "phase_sums.cu"
-#include "ratios.cu"
-#include "retrieve.cu"
+#include "source.inc"  // made with entries.inc by tests/kernels/gpu/shim.py: the .cu file and its entry points
 
 #include <cstdint>
 #include <cstdio>
@@ -89,14 +86,12 @@ int main(int count, char** words) {
     gridDim.x = static_cast<unsigned>(std::atoi(words[2]));
     blockDim.x = static_cast<unsigned>(std::atoi(words[3]));
     const std::vector<Argument> arguments = read(words[4]);
-    if (name == "prepare_curves") launch(prepare_curves, arguments);
-    else if (name == "retrieve_paper") launch(retrieve_paper, arguments);
-    else if (name == "retrieve_full") launch(retrieve_full, arguments);
-    else if (name == "retrieve_map") launch(retrieve_map, arguments);
-    else if (name == "phase_sums") launch(phase_sums, arguments);
-    else if (name == "ratio_images") launch(ratio_images, arguments);
-    else if (name == "fit_curves") launch(fit_curves, arguments);
-    else fail("no such kernel");
-    write(words[4], arguments);
-    return 0;
+#define ENTRY(NAME) \
+    if (name == #NAME) { \
+        launch(NAME, arguments); \
+        write(words[4], arguments); \
+        return 0; \
+    }
+#include "entries.inc"
+    fail("no such kernel");
 }
