@@ -14,6 +14,7 @@ struct Settings {
     float chi2_exact, chi2_map, low_counts, saturated_counts, singular_spread, singular_width, singular_pivot,
         prior_dominated_sd;
     float ratio_significance;
+    float pile_up_fraction;
 };
 
 enum Flag {

@@ -1,5 +1,7 @@
 // What each instruction set's build of the kernels offers to the module.
 #pragma once
+#include "acquisition.hpp"
+
 #include <cstdint>
 
 namespace darklane_host {
@@ -58,7 +60,7 @@ struct CurvesJob {
 };
 
 // Number of floats in the table of kernels/settings.py.
-constexpr unsigned long SETTINGS = 34;
+constexpr unsigned long SETTINGS = 35;
 
 struct Kernels {
     const char* name;
@@ -66,6 +68,9 @@ struct Kernels {
     void (*phase_sums)(const PhaseSumsJob&);
     void (*ratio_images)(const RatiosJob&);
     void (*fit_curves)(const CurvesJob&);
+    void (*correct_frames)(const CorrectJob&);
+    void (*retrieve_stepped)(const SteppedJob&);
+    void (*retrieve_sinusoid)(const SinusoidJob&);
 };
 
 extern const Kernels baseline;

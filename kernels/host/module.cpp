@@ -1,23 +1,15 @@
 // Python module kernels._host: checks nothing but sizes (kernels/*.py checks arguments), picks the instruction set,
 // releases the interpreter lock and calls the kernels.
-#include "isa.hpp"
+#include "module.hpp"
 
-#include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
-#include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include <stdexcept>
-#include <string>
 #include <vector>
 
-namespace nb = nanobind;
 using darklane_host::Kernels;
 
 namespace {
-
-template <class T, int D> using In = nb::ndarray<const T, nb::ndim<D>, nb::c_contig, nb::device::cpu>;
-template <class T, int D> using Out = nb::ndarray<T, nb::ndim<D>, nb::c_contig, nb::device::cpu>;
 
 // What this processor can run, the fastest first.
 std::vector<const Kernels*> usable() {
@@ -31,6 +23,8 @@ std::vector<const Kernels*> usable() {
     return found;
 }
 
+}  // namespace
+
 const Kernels& kernels(const std::string& isa) {
     for (const Kernels* k : usable())
         if (isa.empty() || isa == k->name) return *k;
@@ -40,6 +34,8 @@ const Kernels& kernels(const std::string& isa) {
 void require(bool fits, const char* name) {
     if (!fits) throw std::invalid_argument(std::string(name) + ": its size does not match the other arguments");
 }
+
+namespace {
 
 void retrieve(In<float, 4> samples, In<float, 3> curves, float x, In<float, 1> exposure, In<float, 1> variance,
               int model, In<float, 1> prior, In<float, 1> settings, Out<float, 4> images, Out<float, 4> sigma,
@@ -127,4 +123,5 @@ NB_MODULE(_host, m) {
           nb::arg("errors"), nb::arg("threads"), nb::arg("isa"));
     m.def("fit_curves", &fit_curves, nb::arg("positions"), nb::arg("flats"), nb::arg("least"), nb::arg("paper"),
           nb::arg("settings"), nb::arg("parameters"), nb::arg("residual"), nb::arg("threads"), nb::arg("isa"));
+    bind_acquisition(m);
 }
