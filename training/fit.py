@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edge.inference.discriminator import basis
+from edge.inference.evidence import basis
 from edge.inference.features import FEATURES, ratios
 from edge.inference.model_file import MaterialClass
 from edge.inference.settings import SETTINGS

@@ -46,7 +46,6 @@ def assemble(
         manifest=manifest,
         features=FEATURES,
         threshold=0.5,
-        in_bag_covariance=_zeros(),
         outlier=Outlier(weight=OUTLIER_WEIGHT, low=OUTLIER_LOW, high=OUTLIER_HIGH),
         packings=(
             Packing(name="bare", weight=PACKING_WEIGHTS[0], planes=(0.0,) * 6),
@@ -54,7 +53,3 @@ def assemble(
         ),
         classes=tuple(classes),
     )
-
-
-def _zeros() -> tuple[tuple[float, ...], ...]:
-    return ((0.0,) * len(FEATURES),) * len(FEATURES)

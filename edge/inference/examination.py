@@ -65,21 +65,27 @@ class MaterialExamination:
         detector, planes = self._detector, self._blocks.planes()
         labels = segment(planes, detector.settings)
         found = regions(planes, labels, detector.min_area_mm2, detector.settings)
-        objects = [self._object(region, planes) for region in found if region.steps]
+        objects = [made for region in found if (made := self._object(region, planes)) is not None]
         objects += _opaque_objects(planes, detector.min_area_mm2)
         objects.sort(key=lambda o: (-o.probability, -o.area_mm2))
         score = max((o.probability for o in objects), default=0.0)
         return Findings(score, tuple(objects[: detector.settings.max_objects]), is_clipped(planes, detector.settings))
 
-    def _object(self, region: Region, planes: Planes) -> DetectedObject:
+    def _object(self, region: Region, planes: Planes) -> DetectedObject | None:
         discriminator = self._detector.discriminator
-        posterior = discriminator.judge(region.steps)
-        return DetectedObject(
-            **_shape(region.mask, region.box, planes),
-            probability=min(posterior.threat, 1.0),
-            category=self._category(posterior),
-            candidates=discriminator.candidates(posterior),
-            features=_features(max(region.steps, key=lambda step: step.share)),
+        area_mm2 = float(region.mask.sum() * planes.block_mm[0] * planes.block_mm[1])
+        posterior = discriminator.judge(region.steps, area_mm2)
+        if posterior is None:
+            return None
+        main = max((step for step in region.steps if not step.within), key=lambda step: step.share)
+        return DetectedObject.model_validate(
+            {
+                **_shape(region.mask, region.box, planes),
+                "probability": posterior.threat,
+                "category": self._category(posterior),
+                "candidates": discriminator.candidates(posterior),
+                "features": _features(main),
+            }
         )
 
     def _category(self, posterior: Posterior) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from edge.inference.regions import AIR, FIRST, I32, UNSEEN
+from edge.inference.regions import AIR, FIRST, I32, UNSEEN, touching
 from edge.inference.settings import Settings
 from edge.inference.tiles import Bool, Planes
 from kernels.types import F64
@@ -27,13 +27,15 @@ _A_LO, _A_HI, _O_LO, _O_HI, _T_LO, _T_HI = range(6)
 class Step:
     """One region against one background: ``values`` (6,) differences of the planes, ``covariance`` (6, 6).
 
-    ``base`` is the background's attenuation (low, high), ``share`` the part of the ring it holds.
+    ``base`` is the background's attenuation (low, high), ``share`` the part of the ring it holds. ``within``: no
+    edge lies between them, so the step is a change within (or a cover of part of) one thing.
     """
 
     values: F64
     covariance: F64
     base: tuple[float, float]
     share: float
+    within: bool = False
 
     @property
     def attenuation(self) -> float:
@@ -88,13 +90,15 @@ def regions(planes: Planes, labels: I32, min_area_mm2: float, settings: Settings
     # Slivers (walls, rims) are no background; half of the smallest region that is judged is one.
     background = count * (planes.block_mm[0] * planes.block_mm[1]) >= min_area_mm2 / 2
     background[UNSEEN], background[AIR] = False, True
+    siblings = touching(labels)
     found = []
     pad = [int(np.ceil((settings.ring_mm + settings.border_mm) / mm)) + 1 for mm in planes.block_mm]
     for label, box in enumerate(ndimage.find_objects(labels), start=1):
         if label < FIRST or box is None or not enough[label]:
             continue
         wide = (_widened(box[0], pad[0], labels.shape[0]), _widened(box[1], pad[1], labels.shape[1]))
-        steps = _steps(planes, labels[wide], wide, label, background, settings)
+        parts = siblings[siblings[:, 0] == label, 1]
+        steps = _steps(planes, labels[wide], wide, label, background, parts, settings)
         found.append(Region(label, box, labels[box] == label, steps))
     return found
 
@@ -109,6 +113,7 @@ def _steps(
     box: tuple[slice, slice],
     label: int,
     background: Bool,
+    siblings: npt.NDArray[np.int64],
     settings: Settings,
 ) -> tuple[Step, ...]:
     mask = near == label
@@ -132,7 +137,8 @@ def _steps(
         if step[_A_LO] < settings.min_step or step[_A_HI] <= 0:
             continue
         total = covariance + spread + np.diag(_background_change(base, settings) ** 2)
-        steps.append(Step(step, total, (float(base[_A_LO]), float(base[_A_HI])), float(share)))
+        attenuation = (float(base[_A_LO]), float(base[_A_HI]))
+        steps.append(Step(step, total, attenuation, float(share), bool((siblings == other).any())))
     return tuple(steps)
 
 

@@ -48,7 +48,7 @@ class Manifest(_Part):
 class MaterialClass(_Part):
     """Class region of one material: a Gaussian around a curve in attenuation.
 
-    ``mean``: (features, basis) coefficients over :func:`edge.inference.discriminator.basis`; ``covariance``:
+    ``mean``: (features, basis) coefficients over :func:`edge.inference.evidence.basis`; ``covariance``:
     (features, features); ``attenuation``: range of low-bin −ln t on which it was fitted; ``samples``: how many.
     """
 
@@ -72,6 +72,23 @@ class Packing(_Part):
     planes: tuple[float, ...] = Field(min_length=6, max_length=6)
 
 
+class Mixture(_Part):
+    """Clutter: Gaussians with diagonal variance, ``mean`` and ``variance`` (components, dimensions)."""
+
+    weight: tuple[float, ...] = Field(min_length=1)
+    mean: tuple[tuple[float, ...], ...]
+    variance: tuple[tuple[float, ...], ...]
+
+
+class Decision(_Part):
+    """Logistic regression on :func:`edge.inference.discriminator.decision_features`."""
+
+    intercept: float
+    centre: tuple[float, ...]
+    scale: tuple[float, ...]
+    weights: tuple[float, ...]
+
+
 class Outlier(_Part):
     """Everything else: uniform over a box of feature space with a prior weight relative to one material."""
 
@@ -87,11 +104,11 @@ class ModelFile(_Part):
     manifest: Manifest
     features: tuple[str, ...]
     threshold: float = Field(ge=0, le=1)
-    #: (features, features): what samples in bags scatter beyond the reference samples.
-    in_bag_covariance: tuple[tuple[float, ...], ...] = Field(min_length=_ROWS, max_length=_ROWS)
     outlier: Outlier
     packings: tuple[Packing, ...] = Field(min_length=1)
     classes: tuple[MaterialClass, ...] = Field(min_length=1)
+    clutter: Mixture | None = None
+    decision: Decision | None = None
 
     def digest(self) -> str:
         """SHA-256 over the canonical content without the manifest's own ``sha256``."""

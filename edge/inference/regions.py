@@ -23,6 +23,8 @@ LEVELS = 255
 _STRONGEST_EDGE = 40.0
 #: Size of the window in which the scatter of a block about its surroundings is taken.
 _TEXTURE_BLOCKS = 7
+#: Contact of two regions, in block sides, from which no edge is between them.
+_CONTACT = 4
 _MAX_ROUNDS = 60
 
 
@@ -99,16 +101,17 @@ def _with_texture(channels: F32, smooth: F32, variance: F32) -> F32:
 def _tolerance(mean: F32 | F64, settings: Settings) -> F64:
     """1-σ by which one object may vary: (3, …) for means (3, …)."""
     tables = (settings.merge_attenuation, settings.merge_attenuation, settings.merge_dark_field)
-    return np.stack([a + f * np.abs(np.asarray(m, np.float64)) for (a, f), m in zip(tables, mean, strict=True)])
+    parts: list[F64] = [a + f * np.abs(mean[k].astype(np.float64)) for k, (a, f) in enumerate(tables)]
+    return np.stack(parts)
 
 
 def _edge_strength(smooth: F32, variance: F32, settings: Settings) -> F32:
     """Gradient of the smoothed channels, per block, in units of its noise and of the tolerated variation."""
-    gradient = np.stack(np.gradient(smooth, axis=(1, 2)))
+    along_rows, along_columns = np.gradient(smooth, axis=(1, 2))
     # A Gaussian of standard deviation s divides the variance of a derivative by 8 π s⁴.
     noise = variance / (8 * np.pi * settings.smooth_blocks**4)
     scale = noise + _tolerance(smooth, settings) ** 2
-    strength = np.sqrt(((gradient**2).sum(0) / scale).sum(0))
+    strength = np.sqrt(((along_rows**2 + along_columns**2) / scale).sum(0))
     return np.asarray(strength, np.float32)
 
 
@@ -119,6 +122,22 @@ def _flood(strength: F32) -> I32:
     markers, _ = ndimage.label(minima, structure=np.ones((3, 3)))
     flooded: I32 = ndimage.watershed_ift(levels, markers.astype(np.int32), structure=np.ones((3, 3))).astype(np.int32)
     return flooded + (FIRST - 1)
+
+
+def touching(labels: I32) -> npt.NDArray[np.int64]:
+    """Ordered pairs of regions that touch without an edge between them along :data:`_CONTACT` blocks or more: (n, 2).
+
+    They are parts of one thing whose thickness or cover changes; neither is what the other lies on.
+    """
+    sides = ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:]))
+    pairs = np.concatenate([np.stack([a.ravel(), b.ravel()], 1) for a, b in sides]).astype(np.int64)
+    pairs = pairs[(pairs[:, 0] != pairs[:, 1]) & (pairs >= FIRST).all(1)]
+    pairs.sort(axis=1)
+    width = int(labels.max()) + 1
+    keys, contact = np.unique(pairs[:, 0] * width + pairs[:, 1], return_counts=True)
+    keys = keys[contact >= _CONTACT]
+    one = np.stack([keys // width, keys % width], 1)
+    return np.concatenate([one, one[:, ::-1]])
 
 
 def _sums(labels: I32, channels: F32, variance: F32) -> _Regions:

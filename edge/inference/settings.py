@@ -31,7 +31,7 @@ class Settings:
     #: A region of which less than this share is more than one block from its border is a rim or a wall.
     min_core: float = 0.25
     #: Width of the surrounding ring that serves as background, and of the border left out, mm.
-    ring_mm: float = 4.0
+    ring_mm: float = 6.0
     border_mm: float = 0.7
     #: Share of the ring that an adjacent region must hold to count as a background.
     ring_share: float = 0.15
@@ -45,7 +45,7 @@ class Settings:
     min_step: float = 0.04
     #: A bag is clipped when this attenuation is met on the outermost rows over this length.
     clip_attenuation: float = 0.015
-    clip_mm: float = 5.0
+    clip_mm: float = 15.0
     #: Most objects reported per bag.
     max_objects: int = 32
 
