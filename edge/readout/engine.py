@@ -54,7 +54,8 @@ class ReadoutEngine:
         # One call to the kernel must not run ahead of its ring of columns.
         self._batch_um = self._slab_columns * self._geometry.grid_um / 2
         self._make_sums = make_sums
-        self._spare: list[Sums] = []
+        # Made before the service is READY: a GPU compiles its kernels and takes its memory here, not while a bag comes.
+        self._spare: list[Sums] = [make_sums()]
         self._pixel_mask = pixel_mask
         self._bags: OrderedDict[str, _Open] = OrderedDict()
         self._known: OrderedDict[str, None] = OrderedDict()

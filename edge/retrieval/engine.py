@@ -83,12 +83,17 @@ class RetrievalEngine:
         self._flat: _Flat | None = None
 
     def warm_up(self) -> str:
-        """Retrieve one pixel of air, so that a missing or uncompiled backend shows at start. Returns its name."""
-        one = np.ones((2, 1, 4), np.float32)
+        """Retrieve one slab of air, so that a missing backend shows at start. Returns its name.
+
+        The slab is as large as any that comes later: a GPU compiles here and takes all the memory that it will need.
+        """
+        rows, columns = self.config.scanner.rows, self.config.retrieval.slab_columns
+        one = np.ones((2, rows, 4), np.float32)
         centre = one * np.asarray([75.0 * g + d for g, d in enumerate(self.config.scanner.m1_shifts_um)], np.float32)
-        curves = kernels.IlluminationCurves(100 * one, centre, 12 * one, np.ones((2, 1), np.float32))
+        curves = kernels.IlluminationCurves(100 * one, centre, 12 * one, np.ones((2, rows), np.float32))
         x0_um = self.config.mask_axis.working_point_um
-        samples = kernels.flat_model(curves, x0_um, "full")[..., None] * np.float32(1000)
+        air = kernels.flat_model(curves, x0_um, "full")[..., None] * np.float32(1000)
+        samples = np.repeat(air, columns, axis=-1)
         return kernels.retrieve(
             samples, curves, x0_um, exposure=1000.0, model="full", backend=self.config.retrieval.backend
         ).backend
