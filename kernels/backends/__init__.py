@@ -6,6 +6,7 @@ import functools
 import importlib.util
 from typing import Literal, Protocol
 
+from kernels.backends.acquisition import AcquisitionBackend
 from kernels.types import F32, I32, U8, U16
 
 BackendName = Literal["auto", "host", "cuda"]
@@ -27,7 +28,7 @@ class Window(Protocol):
         ...
 
 
-class Backend(Protocol):
+class Backend(AcquisitionBackend, Protocol):
     """What a back end computes; arguments are checked before, arrays are C-ordered NumPy arrays."""
 
     name: str

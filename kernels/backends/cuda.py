@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from kernels.backends import cuda_cache
+from kernels.backends.cuda_acquisition import CudaAcquisition
 from kernels.backends.cuda_memory import Memory
 from kernels.backends.cuda_source import BLOCK, ENTRIES, source
 from kernels.backends.cuda_window import CudaWindow
@@ -32,7 +33,7 @@ def available() -> bool:
         return False
 
 
-class CudaBackend:
+class CudaBackend(CudaAcquisition):
     """Runs every kernel on one GPU, on a stream of its own; a process has one, which its threads share.
 
     The constructor compiles everything and launches every kernel once, so that it is loaded: the first call of a
@@ -80,6 +81,7 @@ class CudaBackend:
         self.ratio_images(one.reshape(8, 1), one.reshape(8, 1), 1)
         start = np.ones((13, 1), dtype=np.float32)
         self.fit_curves(np.zeros(1, dtype=np.float32), one[None, :, 0, :, 0], start, column, False, 1)
+        self.launch_acquisition_once()
 
     def launch(self, name: str, count: int, *arguments: Any) -> None:
         """``count`` threads of a kernel on the current stream, which is ours.

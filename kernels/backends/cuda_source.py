@@ -13,6 +13,9 @@ ENTRIES = {
     "phase_sums": ("phase_sums", "take_sums"),
     "ratios": ("ratio_images",),
     "curve_fit": ("fit_curves",),
+    "correct": ("correct_frames",),
+    "stepped": ("retrieve_stepped_full", "retrieve_stepped_map"),
+    "sinusoid": ("retrieve_sinusoid",),
 }
 #: Threads of a block: the retrieval needs many registers, more threads would not be resident.
 BLOCK = 128

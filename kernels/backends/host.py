@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from kernels import _host
+from kernels.backends.host_acquisition import HostAcquisition
 from kernels.settings import BINS, GROUPS, ROW_BLOCK, SETTINGS
 from kernels.types import F32, I32, U8, U16
 
 
-class HostBackend:
+class HostBackend(HostAcquisition):
     """Runs every kernel on the processor, with SIMD lanes over pixels and OpenMP threads.
 
     ``isa``: one of :func:`instruction_sets`, or empty for the fastest that this processor has.
