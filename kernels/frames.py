@@ -57,9 +57,9 @@ def correct_frames(
     stay there.
 
     ``frames``: (n, 2 bins, rows, 128) uint16, or one of them. ``good_pixels``: (2, rows, 128) uint8, 0 where
-    calibration found a pixel dead or hot; None is all good. ``dead_time_s`` τ of one native pixel: a number or (rows, 128);
-    0 leaves counts as they are. ``exposure_s``: of a frame, a number or (n,). ``native_pixels``: how many the
-    detector summed into one value (its row binning). Where a dead time cuts counts down their variance is not n: it
+    calibration found a pixel dead or hot; None is all good. ``dead_time_s`` τ of one native pixel: a number or
+    (rows, 128); 0 leaves counts as they are. ``exposure_s``: of a frame, a number or (n,). ``native_pixels``: how many
+    the detector summed into one value (its row binning). Where a dead time cuts counts down their variance is not n: it
     is n (1 + n τ) for the first model. Raises ValueError that names the argument and the value.
     """
     given = np.asarray(frames)

@@ -49,9 +49,9 @@ def retrieve_sinusoid(
 ) -> SinusoidRetrieval:
     """Fit I = a (1 + V cos 2π(x − c)/p) at N ≥ 3 positions with and without the sample, and compare.
 
-    Exact linear least squares for a, a V cos and a V sin; 1-σ follow from Poisson counts. Transmission a/a_r, refraction
-    c − c_r within ± p/2, visibility ratio V/V_r, and dark-field τ² = −p²/2π² ln(V/V_r): the variance of the Gaussian blur
-    that would leave that visibility.
+    Exact linear least squares for a, a V cos and a V sin; 1-σ follow from Poisson counts. Transmission a/a_r,
+    refraction c − c_r within ± p/2, visibility ratio V/V_r, and dark-field τ² = −p²/2π² ln(V/V_r): the variance of
+    the Gaussian blur that would leave that visibility.
 
     ``samples``: (N, 2 bins, rows, columns) float32 counts, ``positions_um`` (N,) of the grating, ``period_um`` p.
     ``reference``: the same without a sample, at ``reference_positions_um`` (those of the samples when None); or None,

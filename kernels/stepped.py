@@ -33,20 +33,20 @@ def retrieve_stepped(
 ) -> Retrieval:
     """Fit equation (2) to samples at N ≥ 3 positions, as :func:`kernels.retrieve` does to the four of the lane.
 
-    ``samples``: (N, 2 bins, rows, columns) float32 counts. ``positions_um``: (N,) where they lie on the axis of the curves.
+    ``samples``: (N, 2 bins, rows, columns) float32 counts. ``positions_um``: (N,) on the axis of the curves.
     ``curves``: equation (1) for G curves at distances of ``pitch_um``, area, centre, width (2, rows, G) and floor
     (2, rows), or for each pixel (2, rows, columns, G) and (2, rows, columns). Sample k belongs to curve k mod G:
 
     - a regular mask moved to N positions: G = 1, the curve repeats at the pitch, positions are those of the mask;
     - a G-way mask that is scanned: N = G, the samples are the phase sums, positions x0 + ``pitch_um``·k.
 
-    ``model``: `full` leaves o free and needs N ≥ 4; `map` ties o with the ``prior`` on both bins (to the transmission alone
-    as its sd goes to 0) and is the only one for N = 3. ``exposure``: expected counts of a sample are this many times
-    those of the curves: a number, (columns,), or (N, columns) for steps of different length, also as (N, 1).
+    ``model``: `full` leaves o free and needs N ≥ 4; `map` ties o with the ``prior`` on both bins (to the transmission
+    alone as its sd goes to 0) and is the only one for N = 3. ``exposure``: expected counts of a sample are this many
+    times those of the curves: a number, (columns,), or (N, columns) for steps of different length, also as (N, 1).
     ``variance_factor``: a number or (columns,).
 
-    A sample that is NaN, zero, negative or saturated, or a curve of a pixel that is NaN, gives NaN and ``Flag.BAD_INPUT``.
-    Raises ValueError that names the argument and the value.
+    A sample that is NaN, zero, negative or saturated, or a curve of a pixel that is NaN, gives NaN and
+    ``Flag.BAD_INPUT``. Raises ValueError that names the argument and the value.
     """
     if model not in ("full", "map"):
         raise ValueError(f"model: is {model!r}, expected full or map")
@@ -115,8 +115,8 @@ def _positions(value: npt.ArrayLike, count: int, packed: F32, pitch: float) -> F
         k = int(np.argmax(np.abs(away)))
         if abs(away[k]) > REACH * pitch:
             raise ValueError(
-                f"positions_um: position {k} is {at[k]:g} µm, {away[k]:g} µm from the centre of its curve; expected at most "
-                f"{REACH * pitch:g} µm, subtract whole periods of the mask"
+                f"positions_um: position {k} is {at[k]:g} µm, {away[k]:g} µm from the centre of its curve; expected at "
+                f"most {REACH * pitch:g} µm, subtract whole periods of the mask"
             )
     if ways == 1 and len(np.unique(at)) < MIN_POSITIONS:
         raise ValueError(f"positions_um: is {at.tolist()}, expected at least {MIN_POSITIONS} different positions")

@@ -132,7 +132,7 @@ DARKLANE_FN void read_problem(Read read, const SteppedInput& in, const Steps& st
     const F variance_factor = read(in.variance, OF_COLUMNS);
     for (int b = 0; b < NB; ++b) {
         const auto field = [&](int f) { return read(in.curves + (f * NB + b) * in.curve_plane, OF_CURVES); };
-        const auto take = [&](auto usable, F value) {
+        const auto take = [&](decltype(zero < one) usable, F value) {
             good = select(usable, good, zero);
             return select(usable, value, one);
         };
