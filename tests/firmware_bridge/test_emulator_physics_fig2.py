@@ -17,8 +17,8 @@ BENIGN = ("acrylic", "soap", "cheese", "marzipan", "paper")
 THICKNESS_MM = 5.0
 #: 1-σ of one pixel at 1e4 counts with o known (Cramér–Rao table of physics.md, x0 = −5 µm).
 SD_T, SD_TAU2 = 0.014, 4.9
-#: A region of 10 × 10 mm on the 300 µm grid.
-REGION_PIXELS = 1000
+#: A container of 30 × 30 mm on the 300 µm grid.
+REGION_PIXELS = 10_000
 
 
 def separations() -> dict[tuple[str, str], float]:
