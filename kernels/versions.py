@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import platform
 import re
 from pathlib import Path
@@ -15,8 +14,15 @@ from kernels.backends.host import instruction_sets
 
 #: What compilers write into the files that they make.
 _COMPILER = re.compile(rb"(GCC: \([^)\0]*\) [0-9.]+|clang version [0-9][^\0]*)")
-_LIBRARIES = ("darklane", "numpy", "scipy")
-_OPTIONAL = ("cupy", "numba", "matplotlib")
+#: Libraries, and the distributions that they come in where the name is another one.
+_LIBRARIES = {
+    "darklane": ("darklane",),
+    "numpy": ("numpy",),
+    "scipy": ("scipy",),
+    "cupy": ("cupy", "cupy-cuda12x", "cupy-cuda13x"),
+    "numba": ("numba",),
+    "matplotlib": ("matplotlib",),
+}
 
 
 def compiler() -> str:
@@ -30,8 +36,8 @@ def compiler() -> str:
 def versions() -> dict[str, Any]:
     """Names and versions; None for an optional library that is not installed."""
     found: dict[str, Any] = {"python": platform.python_version()}
-    for name in (*_LIBRARIES, *_OPTIONAL):
-        found[name] = _version(name)
+    for name, distributions in _LIBRARIES.items():
+        found[name] = _version(distributions)
     found["compiler"] = compiler()
     found["instruction_sets"] = list(instruction_sets())
     if "cuda" in backends():
@@ -39,14 +45,13 @@ def versions() -> dict[str, Any]:
     return found
 
 
-def _version(name: str) -> str | None:
-    if name != "darklane" and importlib.util.find_spec(name) is None:
-        return None  # a distribution's name may differ from its module's
-    candidates = importlib.metadata.packages_distributions().get(name, [name])
-    try:
-        return importlib.metadata.version(candidates[0])
-    except importlib.metadata.PackageNotFoundError:
-        return None
+def _version(distributions: tuple[str, ...]) -> str | None:
+    for name in distributions:
+        try:
+            return importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return None
 
 
 def _cuda() -> dict[str, Any]:

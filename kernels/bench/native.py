@@ -20,7 +20,7 @@ from kernels.types import Model
 
 _NAMES = ("additions", "multiplications", "divisions", "other", "iterations")
 #: The widest vectors that the processor has; 512-bit ones are not used unasked.
-_OPTIONS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-shared", "-fPIC", "-w")
+_OPTIONS = ("-std=c++17", "-O2", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-shared", "-fPIC", "-w")
 
 
 class ProbeError(RuntimeError):
