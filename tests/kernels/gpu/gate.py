@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
 import subprocess
 import tempfile
@@ -35,9 +37,13 @@ _INSTRUCTION = re.compile(r"^\s*/\*[0-9a-f]{4,}\*/\s+(?:@!?\w+\s+)?([A-Z][A-Z0-9
 _DOUBLE = re.compile(r"^D(ADD|MUL|FMA|SETP|MNMX|MMA|SET)\b|\bF64\b|64H$")
 
 
+#: What came out of a compilation is kept here, by a digest of all that went in.
+KEPT = Path(__file__).parents[3] / "build" / "gpu-gate"
+
+
 @dataclass(frozen=True)
 class Built:
-    """One file for one target: needs of each kernel, machine instructions of all of them."""
+    """One file for one target: needs of each kernel, and the kinds of machine instructions of all of them."""
 
     needs: dict[str, Needs]
     instructions: tuple[str, ...]
@@ -74,18 +80,18 @@ def resident(registers: int) -> float:
 
 
 def disassemble(code: bytes) -> tuple[str, ...]:
-    """Instructions of a compiled file. Raises :class:`nvrtc.MissingTool` without the disassembler."""
+    """Kinds of instructions in a compiled file. Raises :class:`nvrtc.MissingTool` without the disassembler."""
     tool = nvrtc.wheel_file("cu13/bin/nvdisasm")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "code.cubin"
         path.write_bytes(code)
         text = subprocess.run([str(tool), str(path)], capture_output=True, text=True, check=True).stdout
-    return tuple(_INSTRUCTION.findall(text))
+    return tuple(sorted(set(_INSTRUCTION.findall(text))))
 
 
 def doubles(instructions: tuple[str, ...]) -> tuple[str, ...]:
     """Those of the instructions that need double precision."""
-    return tuple(sorted({i for i in instructions if _DOUBLE.search(i)}))
+    return tuple(i for i in instructions if _DOUBLE.search(i))
 
 
 def build(compiler: nvrtc.Compiler, code: str, name: str, options: tuple[str, ...]) -> Built:
@@ -95,13 +101,30 @@ def build(compiler: nvrtc.Compiler, code: str, name: str, options: tuple[str, ..
     return Built(needs(log), disassemble(binary))
 
 
+def build_product(compiler: nvrtc.Compiler, name: str) -> Built:
+    """``name``.cu for the compiler's target; what an earlier run kept where nothing has changed since.
+
+    The digest of all sources is among the options.
+    """
+    given = cuda_source.source(name)
+    own = Path(__file__).read_text(encoding="utf-8")
+    texts = (own, given.code, *given.options, *CUPY_OPTIONS, compiler.target.name, str(compiler.version))
+    kept = KEPT / f"{name}-{hashlib.sha256(chr(0).join(texts).encode()).hexdigest()[:24]}.json"
+    if not kept.exists():
+        made = build(compiler, given.code, f"{name}.cu", given.options)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        whole = kept.with_suffix(f".{os.getpid()}")
+        whole.write_text(json.dumps([made.needs, made.instructions]), encoding="utf-8")
+        whole.replace(kept)
+    values, instructions = json.loads(kept.read_text(encoding="utf-8"))
+    return Built(values, tuple(instructions))
+
+
 def build_all(compiler: nvrtc.Compiler) -> dict[str, Built]:
     """Every .cu file for the compiler's target."""
     names = sorted(p.stem for p in cuda_source.folder().glob("*.cu"))
     with ThreadPoolExecutor(2) as pool:  # the compiler runs outside Python's lock
-        sources = [cuda_source.source(n) for n in names]
-        built = pool.map(lambda n, s: build(compiler, s.code, f"{n}.cu", s.options), names, sources)
-        return dict(zip(names, built, strict=True))
+        return dict(zip(names, pool.map(lambda n: build_product(compiler, n), names), strict=True))
 
 
 def measured(compiler: nvrtc.Compiler) -> dict[str, Needs]:
