@@ -20,6 +20,8 @@ from kernels.types import F64
 #: Names of what is no material of the table, among the candidates.
 CLUTTER, OUTLIER = "mixture", "unknown"
 _LEAST_CANDIDATE = 0.01
+#: Weight that every explanation keeps beside the best one, so that the decision always has a share to scale.
+_LEAST_WEIGHT = 1e-12
 #: Log evidence ratios beyond these say no more.
 _RATIO_LIMITS = (-10.0, 8.0)
 
@@ -72,18 +74,14 @@ class Discriminator:
         if evidence is None:
             return None
         every = np.array([*evidence.classes, evidence.clutter, evidence.outlier])
-        weights = np.exp(every - every.max())
+        weights = np.exp(every - every.max()) + _LEAST_WEIGHT
         probabilities = weights / weights.sum()
         threat = np.append(self.explanations.threat, [False, False])
         share = float(probabilities[threat].sum())
         if self.model.decision is not None:
             features = decision_features(evidence, self.explanations.threat, area_mm2)
             decided = float(1 / (1 + np.exp(-np.clip(log_odds(features, self.model.decision), -30, 30))))
-            probabilities = np.where(
-                threat,
-                probabilities * decided / max(share, 1e-12),
-                probabilities * (1 - decided) / max(1 - share, 1e-12),
-            )
+            probabilities = probabilities * np.where(threat, decided / share, (1 - decided) / (1 - share))
             share = decided
         return Posterior(probabilities, min(share, 1.0), float(probabilities[-1]))
 

@@ -15,7 +15,7 @@ _MOVES = ((0, 1), (1, 0), (0, -1), (-1, 0))
 _AHEAD_RIGHT = ((0, 0), (0, -1), (-1, -1), (-1, 0))
 
 
-def outline(mask: Bool, tolerance: float = 0.8) -> Points:
+def outline(mask: Bool, tolerance: float = 0.6) -> Points:
     """Outer outline of the largest connected part of ``mask``, as corner points (row, column) in blocks, simplified.
 
     Follows the cracks between blocks, so a single block gives its four corners. Holes are filled.

@@ -102,11 +102,13 @@ class BlockAverager:
         return values.reshape(shape), spread.reshape(shape), good & ~opaque, opaque
 
     def _blocks(self, array: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Sum over blocks of the last two axes."""
+        """Sum over blocks of the last two axes, in the same order however the columns were cut."""
         br, bc = self.block_rows, self.block_columns
-        *lead, rows, columns = array.shape
-        cut = array[..., : rows // br * br, :].reshape(*lead, rows // br, br, columns // bc, bc)
-        summed: npt.NDArray[np.float32] = cut.sum((-3, -1))
+        rows = array.shape[-2] // br * br
+        summed = np.zeros((*array.shape[:-2], rows // br, array.shape[-1] // bc), np.float32)
+        for i in range(br):
+            for j in range(bc):
+                summed += array[..., i:rows:br, j::bc]
         return summed
 
 

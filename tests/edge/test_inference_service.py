@@ -1,0 +1,43 @@
+"""The inference service as a process."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import zmq
+
+from edge.bus import Bus
+from edge.config import Config, Lane, dump
+from edge.messages import Assessment, ServiceStatus
+from tests.edge.inference_scene import Slab, images, slabs_of
+
+PATIENCE_MS = 20_000
+
+
+def test_slabs_in_assessment_out_and_rubbish_survived(tmp_path: Path) -> None:
+    config = Config(lane=Lane(state_dir=tmp_path))
+    file = tmp_path / "lane.toml"
+    file.write_text(dump(config), encoding="utf-8")
+    bus = Bus(config.run_dir, "test")
+    assessments = bus.socket("assessments", zmq.PULL, bind=True)
+    status = bus.socket("status", zmq.PULL, bind=True)
+    slabs = bus.socket("images", zmq.PUSH, bind=False)
+    with subprocess.Popen([sys.executable, "-m", "edge.inference.main", "--config", str(file)]) as process:
+        try:
+            assert status.poll(PATIENCE_MS)
+            assert bus.receive(status, ServiceStatus)[1].state == "ready"
+            slabs.send_multipart([b"images", b"\xc1rubbish"])
+            for slab, arrays in slabs_of(images((Slab("Semtex1A", 0.6, (50, 60, 100, 120)),))):
+                bus.send(slabs, "images", slab, arrays)
+            assert assessments.poll(PATIENCE_MS)
+            topic, found, _ = bus.receive(assessments, Assessment)
+            assert (topic, found.bag_id, found.source) == ("assessment", "bag-1", "inference")
+            assert found.score > found.threshold
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
+            bus.close()
