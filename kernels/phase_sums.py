@@ -82,19 +82,22 @@ class PhaseSums:
                 f"travel_um: {travel.max()} reaches column {self._taken + last}, but the window holds {self._taken} to "
                 f"{self._taken + self.capacity - 1}; take the complete columns first"
             )
-        lower, fraction = np.maximum(lower[touches], -2).astype(np.int32), fraction[touches]
+        lower, fraction = lower[touches].astype(np.int32), fraction[touches]
         self._weigh(lower, fraction)
         chosen = data if touches.all() else data[touches]
         self._sums.add(chosen, lower, fraction.astype(np.float32), good, self._threads)
         self._used = max(self._used, last + 1)
 
     def _weigh(self, lower: npt.NDArray[np.int32], fraction: F64) -> None:
-        columns = np.broadcast_to(np.arange(COLUMNS), lower.shape)
-        for slot, weight in ((lower, 1 - fraction), (lower + 1, fraction)):
+        """Add to Σ W and Σ W² of the grid columns that the frames reach."""
+        first, end = max(0, int(lower.min())), int(lower.max()) + 2
+        width = end - first
+        for slot, weight in ((lower - first, 1 - fraction), (lower - first + 1, fraction)):
             live = slot >= 0
-            at = (columns[live], slot[live])
-            np.add.at(self._weights[0], at, weight[live])
-            np.add.at(self._weights[1], at, weight[live] ** 2)
+            at = (np.arange(COLUMNS) * width + slot)[live]
+            for k, values in enumerate((weight[live], weight[live] ** 2)):
+                found = np.bincount(at, values, COLUMNS * width)
+                self._weights[k, :, first:end] += found.reshape(COLUMNS, width)
 
     def complete_columns(self, travel_um: float) -> int:
         """Columns that no frame at or after belt travel ``travel_um`` can add to and that are not yet taken."""

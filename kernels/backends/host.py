@@ -6,7 +6,7 @@ import numpy as np
 
 from kernels import _host
 from kernels.backends.host_acquisition import HostAcquisition
-from kernels.settings import BINS, GROUPS, ROW_BLOCK, SETTINGS
+from kernels.settings import BINS, GROUPS, SETTINGS
 from kernels.types import F32, I32, U8, U16
 
 
@@ -55,7 +55,7 @@ class HostBackend(HostAcquisition):
         return images, sigma, flags
 
     def phase_sums(self, frames: U16, lower: I32, fraction: F32, good: U8, sums: F32, threads: int) -> None:
-        """Add frames (n, 2, rows, 128) to sums (row blocks, capacity, 8, 16) at places (n, 128)."""
+        """Add frames (n, 2, rows, 128) to sums (rows, capacity, 2 bins, 4 groups) at places (n, 128)."""
         _host.phase_sums(
             frames=frames, lower=lower, fraction=fraction, good=good, sums=sums, threads=threads, isa=self._isa
         )
@@ -100,12 +100,11 @@ class HostBackend(HostAcquisition):
 
 
 class HostWindow:
-    """Sums (row blocks, capacity, 8, 16) of one window, as kernels/cuda/phase_sums.cuh lays them out."""
+    """Sums (rows, capacity, 2 bins, 4 groups) of one window: four neighbouring columns of a frame go to one place."""
 
     def __init__(self, backend: HostBackend, rows: int, capacity: int) -> None:
         self._backend = backend
-        self._rows = rows
-        self._sums: F32 = np.zeros((-(-rows // ROW_BLOCK), capacity, GROUPS * BINS, ROW_BLOCK), dtype=np.float32)
+        self._sums: F32 = np.zeros((rows, capacity, BINS, GROUPS), dtype=np.float32)
 
     def clear(self) -> None:
         """All sums are zero."""
@@ -117,10 +116,8 @@ class HostWindow:
 
     def take(self, columns: int, used: int) -> F32:
         """The first ``columns`` (4, 2, rows, columns); the rest of the ``used`` ones moves to the front."""
-        blocks = len(self._sums)
-        by_block = self._sums[:, :columns].reshape(blocks, columns, GROUPS, BINS, ROW_BLOCK).transpose(2, 3, 0, 4, 1)
-        by_row = by_block.reshape(GROUPS, BINS, blocks * ROW_BLOCK, columns)[:, :, : self._rows]
-        taken = by_row.copy()  # it may still be a view of what is cleared below
+        # Copied: a view would change with what is cleared below.
+        taken: F32 = np.array(self._sums[:, :columns].transpose(3, 2, 0, 1), order="C")
         self._sums[:, : used - columns] = self._sums[:, columns:used].copy()
         self._sums[:, used - columns : used] = 0
         return taken

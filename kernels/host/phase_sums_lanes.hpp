@@ -1,88 +1,202 @@
-// Phase sums on the processor: SIMD lanes over rows. Frames have columns innermost, so each block of rows is transposed
-// on the way; its sums stay in the first-level cache over all frames of a call.
+// Phase sums on the processor: SIMD lanes over neighbouring columns, as they lie in the frames.
+//
+// The belt carries a column from one grid column to the next once in a few frames. Until then its values add up in
+// registers, and only what has left a grid column goes to memory. So a frame costs little more than reading it.
+// Sums lie as [row][grid column][bin][group]: the four columns of a quad go to one place.
 #pragma once
-#include "isa.hpp"
-#include "phase_sums.cuh"
-#include "simd.hpp"
+#include "phase_sums_pack.hpp"
+#include "phase_sums_plan.hpp"
 
 namespace DARKLANE_NAMESPACE {
 
 typedef unsigned short ShortVector __attribute__((vector_size(2 * LANES)));
-typedef unsigned char ByteVector __attribute__((vector_size(LANES)));
+typedef float Quad __attribute__((vector_size(4 * GROUPS)));
 
-// LANES × LANES floats from rows to columns.
-DARKLANE_FN void transpose(FloatVector (&m)[LANES]) {
-    IntVector low, high;
-    for (int i = 0; i < LANES; ++i) {
-        low[i] = i / 2 + (i % 2) * LANES;
-        high[i] = low[i] + LANES / 2;
-    }
-    DARKLANE_UNROLL for (int stage = 1; stage < LANES; stage *= 2) {
-        FloatVector next[LANES];
-        for (int i = 0; i < LANES / 2; ++i) {
-            next[2 * i] = __builtin_shuffle(m[i], m[i + LANES / 2], low);
-            next[2 * i + 1] = __builtin_shuffle(m[i], m[i + LANES / 2], high);
+DARKLANE_FN FloatVector widen(const std::uint16_t* from) {
+    ShortVector v;
+    __builtin_memcpy(&v, from, sizeof v);
+#if DARKLANE_LANES == 16 && defined(__AVX512F__)
+    return (FloatVector)_mm512_cvtepi32_ps(_mm512_cvtepu16_epi32((__m256i)v));
+#elif DARKLANE_LANES == 8 && defined(__AVX2__)
+    return (FloatVector)_mm256_cvtepi32_ps(_mm256_cvtepu16_epi32((__m128i)v));
+#else
+    return __builtin_convertvector(__builtin_convertvector(v, IntVector), FloatVector);
+#endif
+}
+
+// Adds a cell of a vector of columns to the sums of each row. In memory, because `sum` has to stay in registers.
+template <int ROWS> struct Cell {
+    alignas(64) float of[ROWS][LANES];
+    alignas(64) float keep[ROWS][LANES];
+
+    void mask(const std::uint8_t* good) {
+        for (int r = 0; r < ROWS; ++r) {
+            for (int i = 0; i < LANES; ++i) keep[r][i] = good[r * DETECTOR_COLUMNS + i] != 0 ? 1.0f : 0.0f;
         }
-        for (int i = 0; i < LANES; ++i) m[i] = next[i];
+    }
+
+    void leave(const int* origin, int cell, int capacity, float* sums) const {
+        for (int r = 0; r < ROWS; ++r) {
+            const FloatVector kept = load(of[r]).v * load(keep[r]).v;
+            Quad part[QUADS];
+            __builtin_memcpy(part, &kept, sizeof part);
+            for (int q = 0; q < QUADS; ++q) {
+                const int j = origin[q] + cell;
+                if (j < 0 || j >= capacity) continue;
+                float* at = sums + (static_cast<long>(r) * capacity + j) * PHASES;
+                Quad total;
+                __builtin_memcpy(&total, at, sizeof total);
+                total += part[q];
+                __builtin_memcpy(at, &total, sizeof total);
+            }
+        }
+    }
+};
+
+// All frames of the plan for ROWS rows of a bin. `packed` as Packer leaves it.
+template <int TAPS, int ROWS>
+void phase_sums_rows(const PhaseSumsPlan& plan, const std::uint16_t* packed, const std::uint8_t* good, int capacity,
+                     float* sums, Packer& packer) {
+    Packer next = packer;
+    for (int v = 0; v < VECTORS; ++v) {
+        const std::uint16_t* from = packed + v * LANES / SPAN * plan.frames * TOGETHER * SPAN + v * LANES % SPAN;
+        const float* weight = plan.weights(v);
+        FloatVector sum[TAPS][ROWS] = {};
+        Cell<ROWS> out;
+        out.mask(good + v * LANES);
+        int cell = plan.first[v][0];
+        for (int n = 0; n < plan.frames; ++n, from += TOGETHER * SPAN, weight += TAPS * LANES) {
+            const int now = plan.first[v][n];
+            while (__builtin_expect(cell != now, 0)) {
+                if (now < cell || now - cell > TAPS) {
+                    DARKLANE_UNROLL for (int t = 0; t < TAPS; ++t) {
+                        DARKLANE_UNROLL for (int r = 0; r < ROWS; ++r) {
+                            store(out.of[r], sum[t][r]);
+                            sum[t][r] = FloatVector{};
+                        }
+                        out.leave(plan.origin[v], cell + t, capacity, sums);
+                    }
+                    cell = now;
+                } else {
+                    DARKLANE_UNROLL for (int r = 0; r < ROWS; ++r) {
+                        store(out.of[r], sum[0][r]);
+                        DARKLANE_UNROLL for (int t = 1; t < TAPS; ++t) sum[t - 1][r] = sum[t][r];
+                        sum[TAPS - 1][r] = FloatVector{};
+                    }
+                    out.leave(plan.origin[v], cell, capacity, sums);
+                    ++cell;
+                }
+            }
+            DARKLANE_UNROLL for (int r = 0; r < ROWS; ++r) {
+                const FloatVector x = widen(from + r * SPAN);
+                DARKLANE_UNROLL for (int t = 0; t < TAPS; ++t) sum[t][r] += x * load(weight + t * LANES).v;
+            }
+            DARKLANE_UNROLL for (int i = 0; i < ROWS * LANES / SPAN; ++i) next.move();
+        }
+        DARKLANE_UNROLL for (int t = 0; t < TAPS; ++t) {
+            DARKLANE_UNROLL for (int r = 0; r < ROWS; ++r) store(out.of[r], sum[t][r]);
+            out.leave(plan.origin[v], cell + t, capacity, sums);
+        }
+    }
+    packer = next;
+}
+
+// One value after the other, wherever it goes.
+inline void phase_sums_singly(const darklane_host::PhaseSumsJob& job, const std::uint16_t* frames, const int* lower,
+                              const float* fraction, int count, int bin, long row) {
+    const long line = (bin * job.rows + row) * DETECTOR_COLUMNS;
+    float* sums = job.sums + row * job.capacity * PHASES + bin * GROUPS;
+    for (int n = 0; n < count; ++n) {
+        const std::uint16_t* from = frames + n * 2 * job.rows * DETECTOR_COLUMNS + line;
+        for (int c = 0; c < DETECTOR_COLUMNS; ++c) {
+            if (job.good[line + c] == 0) continue;
+            const int place = n * DETECTOR_COLUMNS + c;
+            deposit(
+                static_cast<float>(from[c]), lower[place], fraction[place], job.capacity, sums + c % GROUPS, PHASES,
+                [](const float* at) { return *at; }, [](float* at, float x) { *at = x; });
+        }
     }
 }
 
-// Good values of `rows` rows of 128 columns, transposed to (128, ROW_BLOCK) floats; missing rows are zero.
-inline void transpose_block(const std::uint16_t* values, const std::uint8_t* good, int rows, float* to) {
-    for (int c = 0; c < DETECTOR_COLUMNS; c += LANES) {
-        for (int r = 0; r < ROW_BLOCK; r += LANES) {
-            FloatVector m[LANES];
-            for (int i = 0; i < LANES; ++i) {
-                if (r + i >= rows) {
-                    m[i] = FloatVector{};
-                    continue;
-                }
-                ShortVector v;
-                ByteVector g;
-                __builtin_memcpy(&v, values + (r + i) * DETECTOR_COLUMNS + c, sizeof v);
-                __builtin_memcpy(&g, good + (r + i) * DETECTOR_COLUMNS + c, sizeof g);
-                const IntVector wide = __builtin_convertvector(v, IntVector);
-                const IntVector keep = __builtin_convertvector(g, IntVector) != 0;
-                m[i] = __builtin_convertvector(wide & keep, FloatVector);
-            }
-            transpose(m);
-            for (int i = 0; i < LANES; ++i) store(to + (c + i) * ROW_BLOCK + r, m[i]);
-        }
+template <int TAPS, int ROWS>
+void phase_sums_strip(const darklane_host::PhaseSumsJob& job, const PhaseSumsPlan& plan, const CacheLine* packed, int bin,
+                      long first, int rows, Packer& next) {
+    const long stride = static_cast<long>(job.capacity) * PHASES;
+    const std::uint8_t* good = job.good + (bin * job.rows + first) * DETECTOR_COLUMNS;
+    float* sums = job.sums + first * stride + bin * GROUPS;
+    const auto at = [&](int r) {
+        return (packed + static_cast<long>(r / TOGETHER) * SPANS * plan.frames * TOGETHER + r % TOGETHER)->of;
+    };
+    int r = 0;
+    for (; r + ROWS <= rows; r += ROWS) {
+        phase_sums_rows<TAPS, ROWS>(plan, at(r), good + r * DETECTOR_COLUMNS, job.capacity, sums + r * stride, next);
+    }
+    for (; ROWS > 1 && r < rows; ++r) {
+        phase_sums_rows<TAPS, 1>(plan, at(r), good + r * DETECTOR_COLUMNS, job.capacity, sums + r * stride, next);
     }
 }
 
-inline void phase_sums_block(const darklane_host::PhaseSumsJob& job, long block) {
-    constexpr int stride = PHASES * ROW_BLOCK;
-    alignas(64) float tile[DETECTOR_COLUMNS * ROW_BLOCK];
-    const long first = block * ROW_BLOCK;
-    const int rows = static_cast<int>(job.rows - first < ROW_BLOCK ? job.rows - first : ROW_BLOCK);
-    float* sums = job.sums + block * job.capacity * stride;
-    for (long n = 0; n < job.frames; ++n) {
-        const int* lower = job.lower + n * DETECTOR_COLUMNS;
-        const float* fraction = job.fraction + n * DETECTOR_COLUMNS;
-        for (int bin = 0; bin < 2; ++bin) {
-            const long line = (bin * job.rows + first) * DETECTOR_COLUMNS;
-            transpose_block(job.values + n * 2 * job.rows * DETECTOR_COLUMNS + line, job.good + line, rows, tile);
-            for (int c = 0; c < DETECTOR_COLUMNS; ++c) {
-                float* own = sums + ((c % GROUPS) * 2 + bin) * ROW_BLOCK;
-                for (int r = 0; r < ROW_BLOCK; r += LANES) {
-                    deposit(
-                        load(tile + c * ROW_BLOCK + r), lower[c], fraction[c], job.capacity, own + r, stride,
-                        [](const float* at) { return load(at); }, [](float* at, Lanes x) { store(at, x); });
-                }
-            }
-        }
+// Strips `begin` to `end` (those of the first bin, then those of the second) of a batch of frames.
+inline void phase_sums_strips(const darklane_host::PhaseSumsJob& job, const PhaseSumsPlan& plan, const std::uint16_t* frames,
+                              long begin, long end, CacheLine* buffer) {
+    const long strips = (job.rows + STRIP - 1) / STRIP;
+    const Places places(plan.frames);
+    const long frame = 2 * job.rows * SPANS;
+    CacheLine *present = buffer, *next = buffer + BATCH * STRIP * SPANS;
+    const auto rows_of = [&](long i) {
+        const long left = job.rows - i % strips * STRIP;
+        return static_cast<int>(left < STRIP ? left : STRIP);
+    };
+    const auto packing = [&](long i, CacheLine* to) {
+        const std::uint16_t* from = frames + (i / strips * job.rows + i % strips * STRIP) * DETECTOR_COLUMNS;
+        const long lines = i < end ? rows_of(i) * SPANS : 0;
+        return Packer{reinterpret_cast<const CacheLine*>(from), to, places.of, frame, lines, 0, lines * plan.frames};
+    };
+    Packer packer = packing(begin, present);
+    for (long i = begin; i < end; ++i) {
+        packer.finish();
+        packer = packing(i + 1, next);
+        const int bin = static_cast<int>(i / strips), rows = rows_of(i);
+        const long first = i % strips * STRIP;
+        if (plan.taps == 3) phase_sums_strip<3, 4>(job, plan, present, bin, first, rows, packer);
+        if (plan.taps == 4) phase_sums_strip<4, 2>(job, plan, present, bin, first, rows, packer);
+        if (plan.taps == MAX_TAPS) phase_sums_strip<MAX_TAPS, 1>(job, plan, present, bin, first, rows, packer);
+        CacheLine* const free = present;
+        present = next;
+        next = free;
     }
 }
 
 inline void phase_sums(const darklane_host::PhaseSumsJob& job) {
-    const long blocks = (job.rows + ROW_BLOCK - 1) / ROW_BLOCK;
-    if (job.threads <= 1) {
-        for (long i = 0; i < blocks; ++i) phase_sums_block(job, i);
-    } else {
-#pragma omp parallel for num_threads(job.threads) schedule(static)
-        for (long i = 0; i < blocks; ++i) phase_sums_block(job, i);
+    const long strips = 2 * ((job.rows + STRIP - 1) / STRIP);
+    const long threads = job.threads < 1 ? 1 : job.threads < strips ? job.threads : strips;
+    constexpr long own = 2 * BATCH * STRIP * SPANS;
+    PhaseSumsPlan* plan = new PhaseSumsPlan;
+    CacheLine* buffers = new CacheLine[static_cast<unsigned long>(own * threads)];
+    for (long start = 0; start < job.frames; start += BATCH) {
+        const int count = static_cast<int>(job.frames - start < BATCH ? job.frames - start : BATCH);
+        const std::uint16_t* frames = job.values + start * 2 * job.rows * DETECTOR_COLUMNS;
+        const int* lower = job.lower + start * DETECTOR_COLUMNS;
+        const float* fraction = job.fraction + start * DETECTOR_COLUMNS;
+        make_plan(lower, fraction, count, *plan);
+        const auto work = [&](long t) {
+            if (plan->taps != 0) {
+                phase_sums_strips(job, *plan, frames, strips * t / threads, strips * (t + 1) / threads, buffers + own * t);
+                return;
+            }
+            for (long line = 2 * job.rows * t / threads; line < 2 * job.rows * (t + 1) / threads; ++line) {
+                phase_sums_singly(job, frames, lower, fraction, count, static_cast<int>(line / job.rows), line % job.rows);
+            }
+        };
+        if (threads == 1) {
+            work(0);
+        } else {
+#pragma omp parallel for num_threads(threads) schedule(static)
+            for (long t = 0; t < threads; ++t) work(t);
+        }
     }
+    delete[] buffers;
+    delete plan;
 }
 
 }  // namespace DARKLANE_NAMESPACE
