@@ -55,6 +55,7 @@ class Settings:
     prior_dominated_sd: float = 1.0  # σ(o) of the samples alone is as wide as the range of o
     ratio_significance: float = 3.0  # a denominator, or an amplitude, must exceed this many σ
     pile_up_fraction: float = 0.9  # of the highest rate that a dead time lets through: more is saturated
+    stepped_iterations: float = 200.0  # with o free, valleys of a regular mask are long
 
     def vector(self) -> F32:
         """All fields, in order, as the (n,) float32 argument of the compiled kernels."""

@@ -15,6 +15,7 @@ struct Settings {
         prior_dominated_sd;
     float ratio_significance;
     float pile_up_fraction;
+    float stepped_iterations;
 };
 
 enum Flag {

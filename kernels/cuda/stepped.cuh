@@ -145,7 +145,7 @@ DARKLANE_FN void solve(const SteppedData<F, NB>& data, const SteppedCurves<F> (&
     state.lambda = F(s.lambda_start / s.lambda_accept);
     converged = F(0.0f);
     result = state.trial;
-    for (int k = 0; static_cast<float>(k) < s.max_iterations; ++k) {
+    for (int k = 0; static_cast<float>(k) < s.stepped_iterations; ++k) {
         const auto settled = iterate(data, curve, bounds, steps, prior, s, state);
         const auto moving = converged < F(0.5f);
         for (int b = 0; b < NB; ++b) {

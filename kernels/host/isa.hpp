@@ -60,7 +60,7 @@ struct CurvesJob {
 };
 
 // Number of floats in the table of kernels/settings.py.
-constexpr unsigned long SETTINGS = 35;
+constexpr unsigned long SETTINGS = 36;
 
 struct Kernels {
     const char* name;

@@ -7,6 +7,8 @@
 #include "phase_sums_pack.hpp"
 #include "phase_sums_plan.hpp"
 
+#include <memory>
+
 namespace DARKLANE_NAMESPACE {
 
 typedef unsigned short ShortVector __attribute__((vector_size(2 * LANES)));
@@ -171,8 +173,16 @@ inline void phase_sums(const darklane_host::PhaseSumsJob& job) {
     const long strips = 2 * ((job.rows + STRIP - 1) / STRIP);
     const long threads = job.threads < 1 ? 1 : job.threads < strips ? job.threads : strips;
     constexpr long own = 2 * BATCH * STRIP * SPANS;
-    PhaseSumsPlan* plan = new PhaseSumsPlan;
-    CacheLine* buffers = new CacheLine[static_cast<unsigned long>(own * threads)];
+    // Kept: the system would map and clear them at every call.
+    static thread_local const std::unique_ptr<PhaseSumsPlan> plan(new PhaseSumsPlan);
+    static thread_local std::unique_ptr<CacheLine[]> kept;
+    static thread_local long size = 0;
+    if (size < own * threads) {
+        size = own * threads;
+        kept.reset(new CacheLine[static_cast<unsigned long>(size)]);
+    }
+    CacheLine* const buffers = kept.get();
+    const PhaseSumsPlan& made = *plan;
     for (long start = 0; start < job.frames; start += BATCH) {
         const int count = static_cast<int>(job.frames - start < BATCH ? job.frames - start : BATCH);
         const std::uint16_t* frames = job.values + start * 2 * job.rows * DETECTOR_COLUMNS;
@@ -180,8 +190,8 @@ inline void phase_sums(const darklane_host::PhaseSumsJob& job) {
         const float* fraction = job.fraction + start * DETECTOR_COLUMNS;
         make_plan(lower, fraction, count, *plan);
         const auto work = [&](long t) {
-            if (plan->taps != 0) {
-                phase_sums_strips(job, *plan, frames, strips * t / threads, strips * (t + 1) / threads, buffers + own * t);
+            if (made.taps != 0) {
+                phase_sums_strips(job, made, frames, strips * t / threads, strips * (t + 1) / threads, buffers + own * t);
                 return;
             }
             for (long line = 2 * job.rows * t / threads; line < 2 * job.rows * (t + 1) / threads; ++line) {
@@ -195,8 +205,6 @@ inline void phase_sums(const darklane_host::PhaseSumsJob& job) {
             for (long t = 0; t < threads; ++t) work(t);
         }
     }
-    delete[] buffers;
-    delete plan;
 }
 
 }  // namespace DARKLANE_NAMESPACE

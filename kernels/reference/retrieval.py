@@ -23,7 +23,7 @@ _SCALE = np.array([SETTINGS.step_t, SETTINGS.step_refraction_um, SETTINGS.step_d
 Bools = npt.NDArray[np.bool_]
 
 
-class _Problem:
+class Problem:
     """``n`` pixels of ``b`` bins fitted together: data (n, b, 4), gain (n,), curves (n, b, …)."""
 
     def __init__(self, y: F64, gain: F64, curves: Curves, x_um: float, model: Model, prior: OffsetPrior | None) -> None:
@@ -101,7 +101,7 @@ class _Problem:
         return self.clip(p)
 
 
-def _solve(problem: _Problem, start: F64 | None) -> tuple[F64, Bools]:
+def solve(problem: Problem, start: F64 | None) -> tuple[F64, Bools]:
     """Levenberg-Marquardt with projection on the bounds; returns unknowns (n, b, 4) and converged (n,)."""
     p = problem.start() if start is None else problem.unknowns(start)
     n, bins = p.shape[:2]
@@ -134,7 +134,7 @@ def _solve(problem: _Problem, start: F64 | None) -> tuple[F64, Bools]:
     return p, done
 
 
-def _describe(problem: _Problem, p: F64, converged: Bools) -> tuple[F64, npt.NDArray[np.uint16]]:
+def _describe(problem: Problem, p: F64, converged: Bools) -> tuple[F64, npt.NDArray[np.uint16]]:
     """1-σ (n, b, 4) from the inverse of JᵀWJ, prior included, and flags (n, b)."""
     n, bins = p.shape[:2]
     residual, jacobian, weight, slopes = problem.system(p)
@@ -212,9 +212,9 @@ def retrieve(
 
     gains = np.broadcast_to(gain if model != "map" else gain[:, None], shape).reshape(-1, together)[:, 0]
     area, centre, width, floor = (spread(part) for part in widen(curves))
-    problem = _Problem(y, gains, (area, centre, width, floor), x_um, model, prior)
+    problem = Problem(y, gains, (area, centre, width, floor), x_um, model, prior)
     begin = None if start is None else np.where(good, start, 0.5).transpose(axes).reshape(lead)
-    p, converged = _solve(problem, begin)
+    p, converged = solve(problem, begin)
     sigma, flags = _describe(problem, p, converged)
     p = problem.physical(p)
 
