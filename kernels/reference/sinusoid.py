@@ -17,7 +17,7 @@ def design(positions_um: F64, period_um: float, exposure: F64) -> F64:
 
 def fit(samples: F64, matrix: F64, variance_factor: float) -> tuple[F64, F64, F64]:
     """Coefficients (n, 3), covariance (n, 3, 3), χ² (n,) of samples (P, n)."""
-    coefficients: F64 = np.linalg.lstsq(matrix, samples, rcond=None)[0].T
+    coefficients = np.asarray(np.linalg.lstsq(matrix, samples, rcond=None)[0].T, dtype=np.float64)
     linear = np.linalg.inv(matrix.T @ matrix) @ matrix.T
     variance = variance_factor * np.maximum(samples, SETTINGS.floor_counts)
     covariance = np.einsum("ip,pn,jp->nij", linear, variance, linear)
