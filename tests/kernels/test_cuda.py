@@ -7,7 +7,6 @@ indexing, guards, argument types, copies, waits and math, against the float64 re
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ import pytest
 
 import kernels
 from kernels import Flag, backends, checks
-from kernels.backends import cuda
+from kernels.backends import cuda, cuda_source
 from kernels.backends.host import HostBackend
 from kernels.reference import curve_fit as curve_fit_reference
 from kernels.reference import phase_sums as phase_sums_reference
@@ -26,41 +25,13 @@ from tests.kernels import scene
 from tests.kernels.gpu import cupy_standin
 from tests.kernels.test_phase_sums import OFFSETS_UM
 
-CUDA = sys.modules[cuda.CudaBackend.__module__]
 
-
-@pytest.fixture(params=["in time", "behind"])
-def machine(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> cupy_standin.Machine:
-    made = cupy_standin.Machine(tmp_path, behind=request.param == "behind")
-    monkeypatch.setitem(sys.modules, "cupy", cupy_standin.cupy_module(made))
-    return made
-
-
-@pytest.fixture
-def gpu(machine: cupy_standin.Machine) -> cuda.CudaBackend:
-    assert cuda.available()
-    made = cuda.CudaBackend()
-    machine.launches.clear()
-    machine.waits.clear()
-    machine.allocations.clear()
-    return made
-
-
-@pytest.fixture
-def public(machine: cupy_standin.Machine) -> Iterator[cupy_standin.Machine]:
-    """The back end as the public functions find it."""
-    backends_module = sys.modules["kernels.backends"]
-    for cached in (backends_module.backends, backends_module.get):
-        cached.cache_clear()
-    yield machine
-    for cached in (backends_module.backends, backends_module.get):
-        cached.cache_clear()
-
-
-def test_everything_is_compiled_and_launched_before_ready(machine: cupy_standin.Machine) -> None:
+def test_everything_is_compiled_and_launched_before_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = cupy_standin.Machine(tmp_path, behind=False)
+    monkeypatch.setitem(sys.modules, "cupy", cupy_standin.cupy_module(machine))
     cuda.CudaBackend()
     launched = {launch.kernel for launch in machine.launches}
-    assert launched == {name for names in CUDA.ENTRIES.values() for name in names}
+    assert launched == {name for names in cuda_source.ENTRIES.values() for name in names}
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(3, 67), (1, 1), (2, 0)])

@@ -115,6 +115,18 @@ def test_installed_versions_are_pinned() -> None:
     assert all("--hash=sha256:" in part for part in lock.split("==")[1:])
 
 
+def test_the_page_has_the_numbers_of_the_budget() -> None:
+    page = (ROOT / "docs" / "reference" / "gpu-checks.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (\d+) % \| (\d+) \| (\d+) % \|$", page, re.MULTILINE)
+    for column, target in enumerate(TARGETS):
+        written = {row[0]: (int(row[1 + 2 * column]), int(row[2 + 2 * column])) for row in rows}
+        budget = {kernel: values["registers"] for kernel, values in gate.read_budget()[target].items()}
+        assert {k: gate.in_steps({"registers": r})["registers"] for k, (r, _) in written.items()} == budget
+        assert {k: share for k, (_, share) in written.items()} == {
+            k: round(100 * gate.resident(r)) for k, r in budget.items()
+        }
+
+
 def test_a_changed_header_is_not_served_from_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """CuPy finds compiled code by text and options; both stay the same when only a header changes."""
     before = cuda_source.source("retrieve")

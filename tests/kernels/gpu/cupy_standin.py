@@ -147,12 +147,12 @@ class DeviceArray:
     def __getitem__(self, key: slice) -> DeviceArray:
         assert isinstance(key, slice)
         assert key.step is None
-        return DeviceArray(self._memory[key])
+        return type(self)(self._memory[key])
 
     def reshape(self, shape: tuple[int, ...]) -> DeviceArray:
         view = self._memory.view()
         view.shape = shape  # fails where a copy would be needed
-        return DeviceArray(view)
+        return type(self)(view)
 
     def _check(self, host: object, stream: object) -> npt.NDArray[Any]:
         if not isinstance(host, np.ndarray):
@@ -181,10 +181,8 @@ class DeviceArray:
 class RawKernel:
     """``cupy.RawKernel`` of a module: checks a launch against the parameters in the .cu file, then queues it."""
 
-    machine: Machine
-
-    def __init__(self, file: str, name: str) -> None:
-        self._file, self._name = file, name
+    def __init__(self, machine: Machine, file: str, name: str) -> None:
+        self.machine, self._file, self._name = machine, file, name
         self._parameters = entries.of(file)[name]
 
     def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...]) -> None:
@@ -235,20 +233,21 @@ class RawModule:
         first = self._code.split("\n", 1)[0]
         assert first.startswith('#line 1 "'), "errors would not point into the file"
         assert "-std=c++17" in self._options
-        return RawKernel(first.split('"')[1].removesuffix(".cu"), name)
+        return RawKernel(self.machine, first.split('"')[1].removesuffix(".cu"), name)
 
 
 def cupy_module(machine: Machine) -> types.ModuleType:
     """A module to put in the place of ``cupy``."""
 
     def bound(kind: type[Any]) -> type[Any]:
-        kind.machine = machine
-        return kind
+        return type(kind.__name__, (kind,), {"machine": machine})
 
-    def empty(shape: int, dtype: npt.DTypeLike) -> DeviceArray:
+    array = bound(DeviceArray)
+
+    def empty(shape: int, dtype: npt.DTypeLike) -> Any:
         assert machine.current is not None, "memory of the default stream"
         machine.allocations.append("device")
-        return DeviceArray(np.full(shape * np.dtype(dtype).itemsize, POISON, dtype=np.uint8).view(dtype))
+        return array(np.full(shape * np.dtype(dtype).itemsize, POISON, dtype=np.uint8).view(dtype))
 
     def alloc_pinned_memory(size: int) -> npt.NDArray[np.uint8]:
         assert size > 0
@@ -259,8 +258,6 @@ def cupy_module(machine: Machine) -> types.ModuleType:
     module: Any = types.ModuleType("cupy")
     module.__spec__ = ModuleSpec("cupy", None)
     module.RawModule, module.empty = bound(RawModule), empty
-    bound(RawKernel)
-    bound(DeviceArray)
     module.cuda = types.SimpleNamespace(
         Stream=bound(Stream),
         Event=bound(Event),
