@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.darklane-installed
-NATIVE := $(shell find kernels firmware_bridge -name '*.cpp' -o -name '*.cuh' -o -name '*.cu' -o -name 'CMakeLists.txt' 2>/dev/null)
+NATIVE := $(shell find kernels firmware_bridge -name '*.cpp' -o -name '*.cuh' -o -name '*.hpp' -o -name '*.cu' -o -name 'CMakeLists.txt' 2>/dev/null)
 
 .PHONY: demo test lint bench clean install build lock gpu-check gpu-budget
 .DEFAULT_GOAL := test
