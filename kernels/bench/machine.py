@@ -29,11 +29,11 @@ def describe() -> dict[str, Any]:
 
 
 def copy_bandwidth(effort: Effort, mib: int = COPY_MIB) -> tuple[float, Timing]:
-    """Bytes per second that one core copies from memory to memory; a byte counts once, not as read and written."""
+    """Bytes per CPU second that one core copies from memory to memory; a byte counts once, not as read and written."""
     source = np.ones(mib * 2**20 // 4, dtype=np.float32)
     target = np.zeros_like(source)
     timing = measure(lambda: np.copyto(target, source), effort)
-    return source.nbytes / timing.wall_s, timing
+    return source.nbytes / timing.cpu_s, timing
 
 
 def multiply_add_peak(probe: Probe, effort: Effort) -> tuple[float, Timing]:

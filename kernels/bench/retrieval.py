@@ -54,7 +54,7 @@ def compare(quick: bool, effort: Effort, say: Callable[[str], None]) -> dict[str
         table.append(_row(f"darklane {model}", len(fits), one, len(fits) / many.wall_s, exact))
         table[-1]["unflagged"] = float((found.flags == 0).mean())
     few = fits.part(slice(0, len(fits), max(1, len(fits) // slow)))
-    some = fits.part(slice(0, len(fits) // 2))
+    some = fits.part(slice(0, len(fits), 2))
     peers: list[tuple[str, Solver, Fits, Callable[[Fits], object] | None]] = [
         ("numpy batched LM", numpy_lm.fit, some, lambda f: numpy_lm.fit(f, cores)),
         ("numba LM", numba_lm.fit, fits, lambda f: numba_lm.fit(f, cores)),

@@ -22,7 +22,7 @@ class Effort:
     budget_s: float
 
 
-FULL = Effort(rounds=5, round_s=0.3, budget_s=20.0)
+FULL = Effort(rounds=5, round_s=0.3, budget_s=8.0)
 QUICK = Effort(rounds=1, round_s=0.01, budget_s=0.2)
 
 
