@@ -90,14 +90,13 @@ class PhaseSums:
 
     def _weigh(self, lower: npt.NDArray[np.int32], fraction: F64) -> None:
         """Add to Σ W and Σ W² of the grid columns that the frames reach."""
-        first, end = max(0, int(lower.min())), int(lower.max()) + 2
-        width = end - first
-        for slot, weight in ((lower - first, 1 - fraction), (lower - first + 1, fraction)):
-            live = slot >= 0
-            at = (np.arange(COLUMNS) * width + slot)[live]
-            for k, values in enumerate((weight[live], weight[live] ** 2)):
-                found = np.bincount(at, values, COLUMNS * width)
-                self._weights[k, :, first:end] += found.reshape(COLUMNS, width)
+        first, end = int(lower.min()), int(lower.max()) + 2
+        width, cut = end - first, max(0, -first)  # what lies before the window is cut off
+        at = (lower + (np.arange(COLUMNS) * width - first)).ravel()
+        for k, (near, far) in enumerate(((1 - fraction, fraction), ((1 - fraction) ** 2, fraction**2))):
+            found = np.bincount(at, near.ravel(), COLUMNS * width)
+            found += np.bincount(at + 1, far.ravel(), COLUMNS * width)
+            self._weights[k, :, first + cut : end] += found.reshape(COLUMNS, width)[:, cut:]
 
     def complete_columns(self, travel_um: float) -> int:
         """Columns that no frame at or after belt travel ``travel_um`` can add to and that are not yet taken."""

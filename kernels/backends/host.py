@@ -55,7 +55,7 @@ class HostBackend(HostAcquisition):
         return images, sigma, flags
 
     def phase_sums(self, frames: U16, lower: I32, fraction: F32, good: U8, sums: F32, threads: int) -> None:
-        """Add frames (n, 2, rows, 128) to sums (rows, capacity, 2 bins, 4 groups) at places (n, 128)."""
+        """Add frames (n, 2, rows, 128) to sums (2 bins, rows, capacity backwards, 4 groups) at places (n, 128)."""
         _host.phase_sums(
             frames=frames, lower=lower, fraction=fraction, good=good, sums=sums, threads=threads, isa=self._isa
         )
@@ -100,11 +100,14 @@ class HostBackend(HostAcquisition):
 
 
 class HostWindow:
-    """Sums (rows, capacity, 2 bins, 4 groups) of one window: four neighbouring columns of a frame go to one place."""
+    """Sums (2 bins, rows, capacity, 4 groups) of one window.
+
+    The grid columns lie backwards, because a frame's columns do: so neighbours go to neighbouring places.
+    """
 
     def __init__(self, backend: HostBackend, rows: int, capacity: int) -> None:
         self._backend = backend
-        self._sums: F32 = np.zeros((rows, capacity, BINS, GROUPS), dtype=np.float32)
+        self._sums: F32 = np.zeros((BINS, rows, capacity, GROUPS), dtype=np.float32)
 
     def clear(self) -> None:
         """All sums are zero."""
@@ -116,10 +119,11 @@ class HostWindow:
 
     def take(self, columns: int, used: int) -> F32:
         """The first ``columns`` (4, 2, rows, columns); the rest of the ``used`` ones moves to the front."""
+        sums = self._sums[:, :, ::-1]
         # Copied: a view would change with what is cleared below.
-        taken: F32 = np.array(self._sums[:, :columns].transpose(3, 2, 0, 1), order="C")
-        self._sums[:, : used - columns] = self._sums[:, columns:used].copy()
-        self._sums[:, used - columns : used] = 0
+        taken: F32 = np.array(sums[:, :, :columns].transpose(3, 0, 1, 2), order="C")
+        sums[:, :, : used - columns] = sums[:, :, columns:used].copy()
+        sums[:, :, used - columns : used] = 0
         return taken
 
 

@@ -67,10 +67,10 @@ void phase_sums(In<std::uint16_t, 4> frames, In<std::int32_t, 2> lower, In<float
     require(lower.shape(0) == n && lower.shape(1) == 128, "lower");
     require(fraction.shape(0) == n && fraction.shape(1) == 128, "fraction");
     require(good.shape(0) == 2 && good.shape(1) == rows && good.shape(2) == 128, "good_pixels");
-    require(sums.shape(0) == rows && sums.shape(2) == 2 && sums.shape(3) == 4, "sums");
+    require(sums.shape(0) == 2 && sums.shape(1) == rows && sums.shape(3) == 4, "sums");
     const Kernels& chosen = kernels(isa);
     const darklane_host::PhaseSumsJob job{frames.data(), lower.data(), fraction.data(),     good.data(), long(n),
-                                          long(rows),    int(sums.shape(1)), sums.data(),   threads};
+                                          long(rows),    int(sums.shape(2)), sums.data(),   threads};
     nb::gil_scoped_release release;
     chosen.phase_sums(job);
 }

@@ -2,7 +2,8 @@
 //
 // The belt carries a column from one grid column to the next once in a few frames. Until then its values add up in
 // registers, and only what has left a grid column goes to memory. So a frame costs little more than reading it.
-// Sums lie as [row][grid column][bin][group]: the four columns of a quad go to one place.
+// Sums lie as [bin][row][grid column, the last one first][group]: the four columns of a quad go to one place, and the quads
+// of a vector, where they are one grid column apart, side by side.
 #pragma once
 #include "phase_sums_pack.hpp"
 #include "phase_sums_plan.hpp"
@@ -26,33 +27,54 @@ DARKLANE_FN FloatVector widen(const std::uint16_t* from) {
 #endif
 }
 
-// Adds a cell of a vector of columns to the sums of each row. In memory, because `sum` has to stay in registers.
-template <int ROWS> struct Cell {
-    alignas(64) float of[ROWS][LANES];
-    alignas(64) float keep[ROWS][LANES];
-
-    void mask(const std::uint8_t* good) {
+// Adds one cell of a vector of columns to the sums of ROWS rows.
+template <int ROWS> class Target {
+  public:
+    Target(const PhaseSumsPlan& plan, int v, const std::uint8_t* good, int capacity, float* sums)
+        : origin_(plan.origin[v]), tight_(plan.tight), capacity_(capacity), sums_(sums) {
         for (int r = 0; r < ROWS; ++r) {
-            for (int i = 0; i < LANES; ++i) keep[r][i] = good[r * DETECTOR_COLUMNS + i] != 0 ? 1.0f : 0.0f;
+            for (int i = 0; i < LANES; ++i) keep_[r][i] = good[r * DETECTOR_COLUMNS + i] != 0 ? 1.0f : 0.0f;
         }
     }
 
-    void leave(const int* origin, int cell, int capacity, float* sums) const {
+    DARKLANE_FN void add(const FloatVector (&sum)[ROWS], int cell) {
+        if (tight_ && cell >= QUADS - 1 && cell < capacity_) {
+            DARKLANE_UNROLL for (int r = 0; r < ROWS; ++r) {
+                float* at = place(r, cell);
+                store(at, load(at) + Lanes(sum[r]) * load(keep_[r]));
+            }
+        } else {
+            DARKLANE_UNROLL for (int r = 0; r < ROWS; ++r) store(sum_[r], sum[r]);
+            add_quads(cell);
+        }
+    }
+
+  private:
+    DARKLANE_FN float* place(int r, int j) const { return sums_ + (static_cast<long>(r + 1) * capacity_ - 1 - j) * GROUPS; }
+
+    // In memory, because `sum` has to stay in registers.
+    __attribute__((noinline)) void add_quads(int cell) {
         for (int r = 0; r < ROWS; ++r) {
-            const FloatVector kept = load(of[r]).v * load(keep[r]).v;
+            const FloatVector kept = load(sum_[r]).v * load(keep_[r]).v;
             Quad part[QUADS];
             __builtin_memcpy(part, &kept, sizeof part);
             for (int q = 0; q < QUADS; ++q) {
-                const int j = origin[q] + cell;
-                if (j < 0 || j >= capacity) continue;
-                float* at = sums + (static_cast<long>(r) * capacity + j) * PHASES;
+                const int j = origin_[q] + cell;
+                if (j < 0 || j >= capacity_) continue;
                 Quad total;
-                __builtin_memcpy(&total, at, sizeof total);
+                __builtin_memcpy(&total, place(r, j), sizeof total);
                 total += part[q];
-                __builtin_memcpy(at, &total, sizeof total);
+                __builtin_memcpy(place(r, j), &total, sizeof total);
             }
         }
     }
+
+    const int* origin_;
+    bool tight_;
+    int capacity_;
+    float* sums_;
+    alignas(64) float keep_[ROWS][LANES];
+    alignas(64) float sum_[ROWS][LANES];
 };
 
 // All frames of the plan for ROWS rows of a bin. `packed` as Packer leaves it.
@@ -64,30 +86,22 @@ void phase_sums_rows(const PhaseSumsPlan& plan, const std::uint16_t* packed, con
         const std::uint16_t* from = packed + v * LANES / SPAN * plan.frames * TOGETHER * SPAN + v * LANES % SPAN;
         const float* weight = plan.weights(v);
         FloatVector sum[TAPS][ROWS] = {};
-        Cell<ROWS> out;
-        out.mask(good + v * LANES);
+        Target<ROWS> target(plan, v, good + v * LANES, capacity, sums);
         int cell = plan.first[v][0];
         for (int n = 0; n < plan.frames; ++n, from += TOGETHER * SPAN, weight += TAPS * LANES) {
             const int now = plan.first[v][n];
             while (__builtin_expect(cell != now, 0)) {
-                if (now < cell || now - cell > TAPS) {
-                    DARKLANE_UNROLL for (int t = 0; t < TAPS; ++t) {
-                        DARKLANE_UNROLL for (int r = 0; r < ROWS; ++r) {
-                            store(out.of[r], sum[t][r]);
-                            sum[t][r] = FloatVector{};
-                        }
-                        out.leave(plan.origin[v], cell + t, capacity, sums);
-                    }
-                    cell = now;
-                } else {
-                    DARKLANE_UNROLL for (int r = 0; r < ROWS; ++r) {
-                        store(out.of[r], sum[0][r]);
-                        DARKLANE_UNROLL for (int t = 1; t < TAPS; ++t) sum[t - 1][r] = sum[t][r];
-                        sum[TAPS - 1][r] = FloatVector{};
-                    }
-                    out.leave(plan.origin[v], cell, capacity, sums);
-                    ++cell;
+                const bool far = now < cell || now - cell > TAPS;  // nothing that is here stays
+                target.add(sum[0], cell);
+                if (far) {
+                    DARKLANE_UNROLL for (int t = 1; t < TAPS; ++t) target.add(sum[t], cell + t);
                 }
+                DARKLANE_UNROLL for (int t = 0; t < TAPS; ++t) {
+                    DARKLANE_UNROLL for (int r = 0; r < ROWS; ++r) {
+                        sum[t][r] = far || t + 1 == TAPS ? FloatVector{} : sum[t + 1 < TAPS ? t + 1 : 0][r];
+                    }
+                }
+                cell = far ? now : cell + 1;
             }
             DARKLANE_UNROLL for (int r = 0; r < ROWS; ++r) {
                 const FloatVector x = widen(from + r * SPAN);
@@ -95,10 +109,7 @@ void phase_sums_rows(const PhaseSumsPlan& plan, const std::uint16_t* packed, con
             }
             DARKLANE_UNROLL for (int i = 0; i < ROWS * LANES / SPAN; ++i) next.move();
         }
-        DARKLANE_UNROLL for (int t = 0; t < TAPS; ++t) {
-            DARKLANE_UNROLL for (int r = 0; r < ROWS; ++r) store(out.of[r], sum[t][r]);
-            out.leave(plan.origin[v], cell + t, capacity, sums);
-        }
+        DARKLANE_UNROLL for (int t = 0; t < TAPS; ++t) target.add(sum[t], cell + t);
     }
     packer = next;
 }
@@ -107,14 +118,14 @@ void phase_sums_rows(const PhaseSumsPlan& plan, const std::uint16_t* packed, con
 inline void phase_sums_singly(const darklane_host::PhaseSumsJob& job, const std::uint16_t* frames, const int* lower,
                               const float* fraction, int count, int bin, long row) {
     const long line = (bin * job.rows + row) * DETECTOR_COLUMNS;
-    float* sums = job.sums + row * job.capacity * PHASES + bin * GROUPS;
+    float* sums = job.sums + ((bin * job.rows + row + 1) * job.capacity - 1) * GROUPS;
     for (int n = 0; n < count; ++n) {
         const std::uint16_t* from = frames + n * 2 * job.rows * DETECTOR_COLUMNS + line;
         for (int c = 0; c < DETECTOR_COLUMNS; ++c) {
             if (job.good[line + c] == 0) continue;
             const int place = n * DETECTOR_COLUMNS + c;
             deposit(
-                static_cast<float>(from[c]), lower[place], fraction[place], job.capacity, sums + c % GROUPS, PHASES,
+                static_cast<float>(from[c]), lower[place], fraction[place], job.capacity, sums + c % GROUPS, -GROUPS,
                 [](const float* at) { return *at; }, [](float* at, float x) { *at = x; });
         }
     }
@@ -123,9 +134,9 @@ inline void phase_sums_singly(const darklane_host::PhaseSumsJob& job, const std:
 template <int TAPS, int ROWS>
 void phase_sums_strip(const darklane_host::PhaseSumsJob& job, const PhaseSumsPlan& plan, const CacheLine* packed, int bin,
                       long first, int rows, Packer& next) {
-    const long stride = static_cast<long>(job.capacity) * PHASES;
+    const long stride = static_cast<long>(job.capacity) * GROUPS;
     const std::uint8_t* good = job.good + (bin * job.rows + first) * DETECTOR_COLUMNS;
-    float* sums = job.sums + first * stride + bin * GROUPS;
+    float* sums = job.sums + (bin * job.rows + first) * stride;
     const auto at = [&](int r) {
         return (packed + static_cast<long>(r / TOGETHER) * SPANS * plan.frames * TOGETHER + r % TOGETHER)->of;
     };

@@ -17,6 +17,7 @@ constexpr int MAX_TAPS = 8;  // lanes of a vector further apart than this are ad
 
 struct PhaseSumsPlan {
     int frames, taps;  // taps: 3, 4 or 8; 0 when no plan fits
+    bool tight;        // the quads of a vector go to neighbouring grid columns, backwards
     int origin[VECTORS][QUADS];
     int first[VECTORS][BATCH];
     alignas(64) float weight[VECTORS * BATCH * MAX_TAPS * LANES];  // [vector][frame][tap][lane]
@@ -37,9 +38,13 @@ inline int quad_origin(const int* lower, const float* fraction, int quad) {
 // Cells of each vector; returns the most that one reaches over.
 inline int place_cells(const int* lower, const float* fraction, PhaseSumsPlan& plan) {
     int reach = 0;
+    plan.tight = true;
     for (int v = 0; v < VECTORS; ++v) {
         const int column = v * LANES;
-        for (int q = 0; q < QUADS; ++q) plan.origin[v][q] = quad_origin(lower + column, fraction + column, q);
+        for (int q = 0; q < QUADS; ++q) {
+            plan.origin[v][q] = quad_origin(lower + column, fraction + column, q);
+            plan.tight &= plan.origin[v][q] == -q;
+        }
         for (int n = 0; n < plan.frames; ++n) {
             const int* at = lower + n * DETECTOR_COLUMNS + column;
             int least = at[0] - plan.origin[v][0], most = least;
