@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import minimize
 
 from edge.inference.clutter import point
-from edge.inference.discriminator import decision_features, log_odds
+from edge.inference.decision import Decision, inputs
 from edge.inference.evidence import Explanations
-from edge.inference.model_file import Decision, ModelFile
+from edge.inference.model_file import ModelFile
 from kernels.types import F64
+from training.boosting import boost
 from training.examined import ExaminedBag, ExaminedRegion
 from training.mixture import fit_mixture
 from training.model import FALSE_ALARM_LIMIT
@@ -23,7 +23,6 @@ from training.model import FALSE_ALARM_LIMIT
 FOLDS = 6
 #: Regions overlapping the target's box by more than the first are targets, by less than the second are not.
 IS_TARGET, IS_NOT_TARGET = 0.5, 0.1
-RIDGE = 3.0
 _NEVER = -30.0
 
 
@@ -61,14 +60,9 @@ def choose(clean: F64) -> float:
 
 def score(model: ModelFile, bag: ExaminedBag) -> float:
     """Highest log odds of a threat among the bag's regions."""
-    explanations = Explanations(model)
     assert model.decision is not None
-    odds = [
-        log_odds(features, model.decision)
-        for region in bag.regions
-        if (features := _features(explanations, region)) is not None
-    ]
-    return max(odds, default=_NEVER)
+    rows = [row for region in bag.regions if (row := _row(Explanations(model), region)) is not None]
+    return float(Decision(model.decision).log_odds(np.array(rows)).max()) if rows else _NEVER
 
 
 def _fitted(model: ModelFile, bags: Sequence[ExaminedBag], seed: int) -> ModelFile:
@@ -78,37 +72,15 @@ def _fitted(model: ModelFile, bags: Sequence[ExaminedBag], seed: int) -> ModelFi
     rows, is_target = [], []
     for bag in bags:
         for region in bag.regions:
-            features = _features(explanations, region)
-            if features is None or IS_NOT_TARGET < region.overlap <= IS_TARGET:
+            if IS_NOT_TARGET < region.overlap <= IS_TARGET:
                 continue
-            rows.append(features)
-            is_target.append(region.overlap > IS_TARGET)
-    decision = logistic(np.array(rows), np.array(is_target, np.float64))
-    return with_clutter.model_copy(update={"decision": decision})
+            row = _row(explanations, region)
+            if row is not None:
+                rows.append(row)
+                is_target.append(region.overlap > IS_TARGET)
+    return with_clutter.model_copy(update={"decision": boost(np.array(rows), np.array(is_target, np.float64), seed)})
 
 
-def _features(explanations: Explanations, region: ExaminedRegion) -> F64 | None:
+def _row(explanations: Explanations, region: ExaminedRegion) -> F64 | None:
     evidence = explanations.weigh(region.steps)
-    return None if evidence is None else decision_features(evidence, explanations.threat, region.area_mm2)
-
-
-def logistic(rows: F64, is_target: F64) -> Decision:
-    """Ridge logistic regression on standardised ``rows`` (n, features)."""
-    centre, scale = rows.mean(0), rows.std(0) + 1e-9
-    design = np.c_[np.ones(len(rows)), (rows - centre) / scale]
-
-    def loss(weights: F64) -> tuple[float, F64]:
-        odds = design @ weights
-        value = (np.logaddexp(0, odds) - is_target * odds).sum() + RIDGE / 2 * (weights[1:] ** 2).sum()
-        gradient = design.T @ (1 / (1 + np.exp(-odds)) - is_target)
-        gradient[1:] += RIDGE * weights[1:]
-        return float(value), gradient
-
-    weights = minimize(loss, np.zeros(design.shape[1]), jac=True, method="L-BFGS-B").x
-
-    def rounded(values: F64) -> tuple[float, ...]:
-        return tuple(float(f"{value:.6g}") for value in values)
-
-    return Decision(
-        intercept=float(f"{weights[0]:.6g}"), centre=rounded(centre), scale=rounded(scale), weights=rounded(weights[1:])
-    )
+    return None if evidence is None else inputs(evidence, explanations.threat, region.area_mm2)

@@ -1,7 +1,7 @@
 """Materials told apart by thickness-independent ratios: the paper's Fig. 2 (a–d) as a probability.
 
 Evidence of every material (a Gaussian around a curve in attenuation, measurement covariance added), of clutter and
-of an outlier class; a logistic decision, fitted on training bags, turns it into the probability of a threat.
+of an outlier class; a decision, fitted on training bags, turns it into the probability of a threat.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.inference.evidence import Evidence, Explanations
-from edge.inference.features import Step, ratios
-from edge.inference.model_file import Decision, ModelFile
+from edge.inference.decision import Decision, inputs
+from edge.inference.evidence import Explanations
+from edge.inference.features import Step
+from edge.inference.model_file import ModelFile
 from edge.messages import Candidate
 from kernels.types import F64
 
@@ -22,8 +23,6 @@ CLUTTER, OUTLIER = "mixture", "unknown"
 _LEAST_CANDIDATE = 0.01
 #: Weight that every explanation keeps beside the best one, so that the decision always has a share to scale.
 _LEAST_WEIGHT = 1e-12
-#: Log evidence ratios beyond these say no more.
-_RATIO_LIMITS = (-10.0, 8.0)
 
 
 @dataclass(frozen=True)
@@ -35,38 +34,13 @@ class Posterior:
     outlier: float
 
 
-def decision_features(evidence: Evidence, threat: F64, area_mm2: float) -> F64:
-    """What the decision looks at (21,): evidence ratios, size, attenuation, background, certainty, and products.
-
-    ``threat``: (K,) bool. Products let the weight of a ratio depend on size and background.
-    """
-    best = float(np.logaddexp.reduce(evidence.classes[threat.astype(bool)]))
-    benign = float(np.logaddexp.reduce(evidence.classes[~threat.astype(bool)]))
-    material, clutter, outlier = np.clip(
-        [best - benign, best - evidence.clutter, best - evidence.outlier], *_RATIO_LIMITS
-    )
-    _, covariance = ratios(evidence.main)
-    size, depth, base = np.log(area_mm2) - 5.0, np.log(evidence.main.attenuation), min(evidence.main.base[0], 2.0)
-    certainty = np.log(np.sqrt(covariance[[0, 2], [0, 2]]) + 1e-3) + np.array([3.0, -1.5])
-    return np.array([
-        material, clutter, outlier, size, depth, base, *certainty, evidence.main.share, evidence.backgrounds - 2.0,
-        size**2, depth**2, base**2, material * base, clutter * base, material * size, clutter * size,
-        material * clutter / 8, material**2 / 8, clutter**2 / 8, depth * base,
-    ])  # fmt: skip
-
-
-def log_odds(features: F64, decision: Decision) -> float:
-    """Log odds that the region is a threat."""
-    scaled = (features - np.array(decision.centre)) / np.array(decision.scale)
-    return float(decision.intercept + scaled @ np.array(decision.weights))
-
-
 class Discriminator:
     """Posteriors of regions under one model."""
 
     def __init__(self, model: ModelFile) -> None:
         self.model = model
         self.explanations = Explanations(model)
+        self._decision = Decision(model.decision) if model.decision else None
 
     def judge(self, steps: Sequence[Step], area_mm2: float) -> Posterior | None:
         """Probabilities for a region with these steps; None when it is only a part of something else."""
@@ -78,9 +52,9 @@ class Discriminator:
         probabilities = weights / weights.sum()
         threat = np.append(self.explanations.threat, [False, False])
         share = float(probabilities[threat].sum())
-        if self.model.decision is not None:
-            features = decision_features(evidence, self.explanations.threat, area_mm2)
-            decided = float(1 / (1 + np.exp(-np.clip(log_odds(features, self.model.decision), -30, 30))))
+        if self._decision is not None:
+            odds = self._decision.log_odds(inputs(evidence, self.explanations.threat, area_mm2)[None])[0]
+            decided = float(1 / (1 + np.exp(-odds)))
             probabilities = probabilities * np.where(threat, decided / share, (1 - decided) / (1 - share))
             share = decided
         return Posterior(probabilities, min(share, 1.0), float(probabilities[-1]))

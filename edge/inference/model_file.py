@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge.inference.features import FEATURES
 
@@ -80,13 +80,27 @@ class Mixture(_Part):
     variance: tuple[tuple[float, ...], ...]
 
 
-class Decision(_Part):
-    """Logistic regression on :func:`edge.inference.discriminator.decision_features`."""
+class Trees(_Part):
+    """Boosted trees of one depth on :data:`edge.inference.decision.INPUTS`: their sum is the log odds of a threat.
 
-    intercept: float
-    centre: tuple[float, ...]
-    scale: tuple[float, ...]
-    weights: tuple[float, ...]
+    Per tree: ``input`` and ``cut`` of every split node, level by level (right where the input exceeds the cut), and
+    the values of the ``leaf`` nodes from left to right.
+    """
+
+    base: float
+    input: tuple[tuple[int, ...], ...] = Field(min_length=1)
+    cut: tuple[tuple[float, ...], ...]
+    leaf: tuple[tuple[float, ...], ...]
+
+    @model_validator(mode="after")
+    def _of_one_shape(self) -> Trees:
+        leaves = len(self.leaf[0]) if self.leaf else 0
+        if leaves < 2 or leaves & (leaves - 1):
+            raise ValueError(f"{leaves} leaves in a tree; a whole power of two is needed")
+        splits = {len(nodes) for nodes in (*self.input, *self.cut)} | {len(nodes) - 1 for nodes in self.leaf}
+        if splits != {leaves - 1} or len({len(self.input), len(self.cut), len(self.leaf)}) > 1:
+            raise ValueError("input, cut and leaf do not describe the same trees")
+        return self
 
 
 class Outlier(_Part):
@@ -108,7 +122,7 @@ class ModelFile(_Part):
     packings: tuple[Packing, ...] = Field(min_length=1)
     classes: tuple[MaterialClass, ...] = Field(min_length=1)
     clutter: Mixture | None = None
-    decision: Decision | None = None
+    decision: Trees | None = None
 
     def digest(self) -> str:
         """SHA-256 over the canonical content without the manifest's own ``sha256``."""
@@ -121,9 +135,13 @@ class ModelFile(_Part):
         return self.model_copy(update={"manifest": self.manifest.model_copy(update={"sha256": self.digest()})})
 
     def save(self, path: Path) -> None:
-        """Write the sealed model, readable and diff-friendly."""
-        text = json.dumps(self.sealed().model_dump(mode="json"), indent=1, ensure_ascii=False)
-        path.write_text(text + "\n", encoding="utf-8")
+        """Write the sealed model, one line per part and per class."""
+        lines = []
+        for key, part in self.sealed().model_dump(mode="json").items():
+            each = [json.dumps(entry, ensure_ascii=False) for entry in part] if key == "classes" else []
+            text = "[\n" + ",\n".join(each) + "]" if each else json.dumps(part, ensure_ascii=False)
+            lines.append(f"{json.dumps(key)}: {text}")
+        path.write_text("{" + ",\n".join(lines) + "}\n", encoding="utf-8")
 
 
 def parse(text: str, origin: str) -> ModelFile:

@@ -8,16 +8,15 @@ import pytest
 from edge.inference.detector import Findings, Geometry, ModelIdentity, Tile
 from edge.inference.engine import InferenceEngine
 from edge.inference.examination import MaterialDetector
-from edge.inference.model_file import shipped
 from edge.messages import Arrays, Assessment, Fault
-from tests.edge.inference_scene import Slab, images, slabs_of
+from tests.edge.inference_scene import MODEL, Slab, images, slabs_of
 
 CLOTH = Slab("nylon_textile", 0.04, (20, 20, 140, 180))
 PLACE = (50, 60, 100, 120)
 
 
 def engine(threshold: float | None = None) -> InferenceEngine:
-    return InferenceEngine(MaterialDetector(shipped(80), min_area_mm2=60.0, threshold=threshold))
+    return InferenceEngine(MaterialDetector(MODEL, min_area_mm2=60.0, threshold=threshold))
 
 
 def assess(of: InferenceEngine, arrays: Arrays, size: int = 64, **fields: object) -> Assessment:
@@ -30,7 +29,7 @@ def assess(of: InferenceEngine, arrays: Arrays, size: int = 64, **fields: object
 def test_an_explosive_is_found_where_it_is() -> None:
     result = assess(engine(), images((CLOTH, Slab("Semtex1A", 0.6, PLACE))))
     assert result.fault is None
-    assert result.score >= result.threshold == shipped(80).threshold
+    assert result.score >= result.threshold == MODEL.threshold
     found = result.objects[0]
     assert found.category == "explosive"
     assert found.probability == result.score

@@ -12,7 +12,7 @@ from edge.inference.discriminator import CLUTTER, OUTLIER, Discriminator
 from edge.inference.evidence import log_density_scale
 from edge.inference.features import Step
 from edge.inference.model_file import ModelError, parse, shipped
-from tests.edge.inference_scene import planes_of
+from tests.edge.inference_scene import MODEL, planes_of
 
 PRECISE = np.diag([0.001, 0.001, 0.001, 0.001, 0.1, 0.1]) ** 2
 
@@ -51,7 +51,7 @@ def step(values: np.ndarray, share: float = 1.0, within: bool = False) -> Step:
 
 @pytest.mark.parametrize("material", ["Semtex1A", "TSR_AN", "Permonex", "paper", "rubber", "PE", "Al", "PVC"])
 def test_a_material_at_its_own_mean_is_named(material: str) -> None:
-    discriminator = Discriminator(shipped(80))
+    discriminator = Discriminator(MODEL)
     posterior = discriminator.judge([step(planes_of(material, 0.6))], 800.0)
     assert posterior is not None
     assert posterior.probabilities.sum() == pytest.approx(1.0)
@@ -62,9 +62,8 @@ def test_a_material_at_its_own_mean_is_named(material: str) -> None:
 
 def test_a_container_is_seen_through() -> None:
     """The planes of the acrylic container added to a filling leave the filling the likeliest explanation."""
-    model = shipped(80)
-    container = np.array(next(p.planes for p in model.packings if p.name != "bare"))
-    discriminator = Discriminator(model)
+    container = np.array(next(p.planes for p in MODEL.packings if p.name != "bare"))
+    discriminator = Discriminator(MODEL)
     posterior = discriminator.judge([step(planes_of("Semtex1A", 0.5) + container)], 800.0)
     assert posterior is not None
     evidence = dict(zip(discriminator.explanations.names, posterior.probabilities, strict=False))
@@ -74,14 +73,14 @@ def test_a_container_is_seen_through() -> None:
 def test_what_is_like_nothing_known_is_unknown() -> None:
     strange = planes_of("PE", 0.6)
     strange[1], strange[5] = strange[0] * 0.9, 60.0
-    posterior = Discriminator(shipped(80)).judge([step(strange)], 800.0)
+    posterior = Discriminator(MODEL).judge([step(strange)], 800.0)
     assert posterior is not None
     assert posterior.threat < 0.05
     assert posterior.outlier > 0.5
 
 
 def test_a_part_of_something_is_no_threat_of_its_own() -> None:
-    discriminator = Discriminator(shipped(80))
+    discriminator = Discriminator(MODEL)
     assert discriminator.judge([step(planes_of("C4", 0.6), within=True)], 800.0) is None
     alone = discriminator.judge([step(planes_of("Semtex1A", 0.6), 0.5)], 800.0)
     explained = discriminator.judge(
@@ -90,6 +89,17 @@ def test_a_part_of_something_is_no_threat_of_its_own() -> None:
     assert alone is not None
     assert explained is not None
     assert explained.threat < alone.threat
+
+
+def test_the_decision_replaces_the_share_of_the_threats() -> None:
+    whole = Discriminator(shipped(80))
+    for material in ("Semtex1A", "PE"):
+        posterior = whole.judge([step(planes_of(material, 0.6))], 800.0)
+        assert posterior is not None
+        assert posterior.probabilities.sum() == pytest.approx(1.0)
+        threats = posterior.probabilities[:-2][whole.explanations.threat].sum()
+        assert posterior.threat == pytest.approx(threats)
+        assert 0 < posterior.threat < 1
 
 
 def test_densities_of_one_measurement_share_their_measure() -> None:

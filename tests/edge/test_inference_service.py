@@ -35,7 +35,9 @@ def test_slabs_in_assessment_out_and_rubbish_survived(tmp_path: Path) -> None:
             assert assessments.poll(PATIENCE_MS)
             topic, found, _ = bus.receive(assessments, Assessment)
             assert (topic, found.bag_id, found.source) == ("assessment", "bag-1", "inference")
-            assert found.score > found.threshold
+            assert 0 < found.score < 1
+            assert found.objects[0].candidates
+            assert found.model_id == "materials-80kvp"
             process.send_signal(signal.SIGTERM)
             assert process.wait(10) == 0
         finally:

@@ -7,13 +7,15 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from edge.inference.decision import Decision
 from edge.inference.features import ratios
-from edge.inference.model_file import shipped
+from edge.inference.model_file import Trees, shipped
 from firmware_bridge.emulator.plan import PlanItem, load_plan
 from firmware_bridge.scanner import Scanner
 from training import seeds
 from training.bags import items
-from training.decide import choose, logistic
+from training.boosting import boost
+from training.decide import choose
 from training.evaluate import area_under_curve, report
 from training.examined import ExaminedBag, ExaminedRegion, examine_all
 from training.fit import material_class
@@ -111,11 +113,21 @@ def test_the_mixture_finds_two_heaps() -> None:
         fit_mixture(heaps[:3], 1)
 
 
-def test_the_decision_separates_and_the_area_counts() -> None:
+def test_trees_learn_what_a_line_cannot() -> None:
     rng = np.random.default_rng(6)
-    rows = np.concatenate([rng.normal(0, 1, (200, 3)), rng.normal([2, 0, 0], 1, (100, 3))])
-    decision = logistic(rows, np.r_[np.zeros(200), np.ones(100)])
-    assert decision.weights[0] > 5 * abs(decision.weights[1])
+    rows = rng.uniform(-1, 1, (3000, 14))
+    truth = (rows[:, 2] > 0) != (rows[:, 5] > 0.2)
+    trees = boost(rows[:2000], truth[:2000].astype(float), 1)
+    assert trees == boost(rows[:2000], truth[:2000].astype(float), 1)
+    odds = Decision(trees).log_odds(rows[2000:])
+    assert ((odds > 0) == truth[2000:]).mean() > 0.9
+    with pytest.raises(ValueError, match="both kinds"):
+        boost(rows, np.zeros(3000), 1)
+    with pytest.raises(ValueError, match="same trees"):
+        Trees.model_validate({**trees.model_dump(), "cut": trees.cut[1:]})
+
+
+def test_area_under_the_curve() -> None:
     assert area_under_curve(np.array([2.0, 3.0]), np.array([1.0, 2.0])) == pytest.approx(0.875)
     assert np.isnan(area_under_curve(np.array([]), np.array([1.0])))
 
