@@ -64,26 +64,29 @@ class MaterialExamination:
         """Segment the bag and judge each region and each area that is too dense to judge."""
         detector, planes = self._detector, self._blocks.planes()
         labels = segment(planes, detector.settings)
-        found = regions(planes, labels, detector.min_area_mm2, detector.settings)
-        objects = [made for region in found if (made := self._object(region, planes)) is not None]
-        objects += _opaque_objects(planes, detector.min_area_mm2)
-        objects.sort(key=lambda o: (-o.probability, -o.area_mm2))
-        score = max((o.probability for o in objects), default=0.0)
-        return Findings(score, tuple(objects[: detector.settings.max_objects]), is_clipped(planes, detector.settings))
+        judged = []
+        for region in regions(planes, labels, detector.min_area_mm2, detector.settings):
+            posterior = detector.discriminator.judge(region.steps, planes.area_mm2(region.mask))
+            if posterior is not None:
+                judged.append((posterior, region))
+        judged.sort(key=lambda pair: -pair[0].threat)
+        score = judged[0][0].threat if judged else 0.0
+        opaque = _opaque_objects(planes, detector.min_area_mm2)
+        alarming = sum(posterior.threat >= detector.threshold for posterior, _ in judged)
+        # What alarms comes first, then what could not be judged; outlines are drawn only for what is reported.
+        most = detector.settings.max_objects
+        objects = [self._object(*pair, planes) for pair in judged[:alarming]][:most] + opaque
+        objects = objects[:most] + [self._object(*pair, planes) for pair in judged[alarming:][: most - len(objects)]]
+        return Findings(score, tuple(objects), is_clipped(planes, detector.settings))
 
-    def _object(self, region: Region, planes: Planes) -> DetectedObject | None:
-        discriminator = self._detector.discriminator
-        area_mm2 = float(region.mask.sum() * planes.block_mm[0] * planes.block_mm[1])
-        posterior = discriminator.judge(region.steps, area_mm2)
-        if posterior is None:
-            return None
+    def _object(self, posterior: Posterior, region: Region, planes: Planes) -> DetectedObject:
         main = max((step for step in region.steps if not step.within), key=lambda step: step.share)
         return DetectedObject.model_validate(
             {
                 **_shape(region.mask, region.box, planes),
                 "probability": posterior.threat,
                 "category": self._category(posterior),
-                "candidates": discriminator.candidates(posterior),
+                "candidates": self._detector.discriminator.candidates(posterior),
                 "features": _features(main),
             }
         )
@@ -113,7 +116,7 @@ def _shape(mask: Bool, box: tuple[slice, slice], planes: Planes) -> dict[str, ob
     return {
         "box": (row * br, column * bc, box[0].stop * br, box[1].stop * bc),
         "polygon": tuple(((r + row) * br, (c + column) * bc) for r, c in outline(mask)),
-        "area_mm2": float(mask.sum() * planes.block_mm[0] * planes.block_mm[1]),
+        "area_mm2": planes.area_mm2(mask),
     }
 
 
@@ -123,10 +126,10 @@ def _opaque_objects(planes: Planes, min_area_mm2: float) -> list[DetectedObject]
     found = []
     for label, box in enumerate(ndimage.find_objects(labels), start=1):
         mask = labels[box] == label
-        shape = _shape(mask, box, planes)
-        if mask.sum() * planes.block_mm[0] * planes.block_mm[1] >= min_area_mm2:
+        if planes.area_mm2(mask) >= min_area_mm2:
+            shape = _shape(mask, box, planes)
             found.append(DetectedObject.model_validate({**shape, "probability": 0.0, "category": "opaque"}))
-    return found
+    return sorted(found, key=lambda o: -o.area_mm2)
 
 
 def is_clipped(planes: Planes, settings: Settings) -> bool:

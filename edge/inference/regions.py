@@ -130,8 +130,8 @@ def touching(labels: I32) -> npt.NDArray[np.int64]:
     They are parts of one thing whose thickness or cover changes; neither is what the other lies on.
     """
     sides = ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:]))
-    pairs = np.concatenate([np.stack([a.ravel(), b.ravel()], 1) for a, b in sides]).astype(np.int64)
-    pairs = pairs[(pairs[:, 0] != pairs[:, 1]) & (pairs >= FIRST).all(1)]
+    pairs = np.concatenate([np.stack([a[a != b], b[a != b]], 1) for a, b in sides]).astype(np.int64)
+    pairs = pairs[(pairs >= FIRST).all(1)]
     pairs.sort(axis=1)
     width = int(labels.max()) + 1
     keys, contact = np.unique(pairs[:, 0] * width + pairs[:, 1], return_counts=True)
@@ -153,12 +153,15 @@ def _sums(labels: I32, channels: F32, variance: F32) -> _Regions:
 def _borders(labels: I32) -> npt.NDArray[np.int64]:
     """Pairs (low, high) of touching material labels, each once: (pairs, 2)."""
     sides = ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:]))
-    pairs = np.concatenate([np.stack([a.ravel(), b.ravel()], 1) for a, b in sides]).astype(np.int64)
-    pairs = pairs[(pairs[:, 0] != pairs[:, 1]) & (pairs >= FIRST).all(1)]
-    pairs.sort(axis=1)
-    width = int(labels.max()) + 1
-    keys = np.unique(pairs[:, 0] * width + pairs[:, 1])
-    return np.stack([keys // width, keys % width], 1)
+    pairs = np.concatenate([np.stack([a[a != b], b[a != b]], 1) for a, b in sides]).astype(np.int64)
+    return _once(pairs[(pairs >= FIRST).all(1)], int(labels.max()) + 1)
+
+
+def _once(pairs: npt.NDArray[np.int64], n: int) -> npt.NDArray[np.int64]:
+    """The different pairs of labels below ``n``, each once and low label first, in ascending order."""
+    low, high = pairs.min(1), pairs.max(1)
+    keys = np.unique((low * n + high)[low != high])
+    return np.stack([keys // n, keys % n], 1)
 
 
 def _merge(labels: I32, channels: F32, variance: F32, settings: Settings) -> I32:
@@ -176,8 +179,7 @@ def _merge(labels: I32, channels: F32, variance: F32, settings: Settings) -> I32
         renamed[drop] = keep
         regions = _joined(regions, keep, drop)
         parent = renamed[parent]
-        pairs = np.sort(renamed[pairs], axis=1)
-        pairs = np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0)
+        pairs = _once(renamed[pairs], len(parent))
     merged = parent[labels]
     _, dense = np.unique(merged[merged >= FIRST], return_inverse=True)
     merged[merged >= FIRST] = dense + FIRST

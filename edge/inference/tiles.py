@@ -38,6 +38,10 @@ class Planes:
     block_columns: int
     block_mm: tuple[float, float]
 
+    def area_mm2(self, mask: Bool) -> float:
+        """Area of the blocks of ``mask``."""
+        return float(np.count_nonzero(mask) * self.block_mm[0] * self.block_mm[1])
+
 
 class BlockAverager:
     """Averages the usable pixels of each block as columns arrive; keeps the odd columns until their block is full."""
