@@ -113,7 +113,8 @@ DARKLANE_FN void finish(const Data<F, NB>& data, const Curve<F> (&curve)[NB], co
         F blurred = last.v[b];
         DARKLANE_UNROLL for (int g = 0; g < GROUPS; ++g) blurred = blurred + curve[b].variance[g] * F(0.25f);
         const float widest = s.singular_width * s.pitch;
-        const auto regular = (out.sigma[2][b] < blurred * F(s.singular_spread)) & (blurred < F(widest * widest)) &
+        const float spread = NB == 2 ? s.singular_spread : s.singular_spread_free;
+        const auto regular = (out.sigma[2][b] < blurred * F(spread)) & (blurred < F(widest * widest)) &
                              (f.weakest > F(s.singular_pivot));
         flags = flags + select(regular, zero, F(SINGULAR));
         flags = flags + select(total * data.gain < F(s.low_counts), F(LOW_COUNTS), zero);

@@ -215,6 +215,14 @@ DARKLANE_FN auto iterate(const Data<F, NB>& data, const Curve<F> (&curve)[NB], c
     project(state.trial, state.tie, curve, prior, s);
     const F far = distance(state.trial, state.point, prior, s);
     const auto settled = (far < F(s.tolerance)) & (state.lambda < F(1.0f));
+    if (NB == 1) {
+        // With o free a valley can be so flat that steps stay long though they gain nothing: then the fit is done, too.
+        const Step3<F> step = private_step(factored, 0);
+        const F gain = movable[0].gt * factored.step_t[0] + movable[0].gs * step.s + movable[0].gv * step.v +
+                       movable[0].go * step.z;
+        const F least = select(state.cost > F(s.chi2_exact), state.cost * F(s.gain_part), F(s.gain_least));
+        return settled | ((gain < least) & (state.lambda < F(1.0f)));
+    }
     return settled;
 }
 

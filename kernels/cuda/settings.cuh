@@ -16,6 +16,7 @@ struct Settings {
     float ratio_significance;
     float pile_up_fraction;
     float stepped_iterations;
+    float gain_least, gain_part, singular_spread_free;
 };
 
 enum Flag {

@@ -60,7 +60,7 @@ struct CurvesJob {
 };
 
 // Number of floats in the table of kernels/settings.py.
-constexpr unsigned long SETTINGS = 36;
+constexpr unsigned long SETTINGS = 39;
 
 struct Kernels {
     const char* name;

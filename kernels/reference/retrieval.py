@@ -166,7 +166,8 @@ def _describe(problem: Problem, p: F64, converged: Bools) -> tuple[F64, npt.NDAr
     hit = ((at <= problem.low + close * [0, 1, 1, 1]) | (at >= problem.high - close)).any(-1)
     flags |= np.where(hit, int(Flag.BOUND_HIT), 0)
     blurred = at[..., DARK_FIELD] + (problem.curves[2] ** 2).mean(axis=-1)
-    sharp = sigma[..., DARK_FIELD] < SETTINGS.singular_spread * blurred
+    spread = SETTINGS.singular_spread_free if problem.prior is None else SETTINGS.singular_spread
+    sharp = sigma[..., DARK_FIELD] < spread * blurred
     narrow = blurred < (SETTINGS.singular_width * SETTINGS.pitch_um) ** 2
     regular = (weakest_pivot(normal) > SETTINGS.singular_pivot)[:, None]
     flags |= np.where(sharp & narrow & regular, 0, int(Flag.SINGULAR))

@@ -47,7 +47,10 @@ def test_agrees_with_the_reference(model: Model, gain: float, isa: str) -> None:
         begin,
     )
     plain = ((flags | want_flags) & ~np.uint16(Flag.PRIOR_DOMINATED)) == 0
-    assert (flags == want_flags).mean() > 0.97
+    # A pixel without an exact root is left early, before all flags of the reference apply to it, but never unflagged.
+    informative = np.uint16(Flag.PRIOR_DOMINATED)
+    assert (((flags & ~informative) == 0) == ((want_flags & ~informative) == 0)).mean() > 0.98
+    assert (flags == want_flags).mean() > 0.95
     assert plain.mean() > (0.99 if model == "map" else 0.5)
     off = np.abs(images - want)[:, plain] / want_sigma[:, plain]
     assert off.max() < 0.02, "differs from the reference by more than 2 % of its own 1-σ"
