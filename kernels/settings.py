@@ -58,7 +58,7 @@ class Settings:
     stepped_iterations: float = 200.0  # with o free, valleys of a regular mask are long
     gain_least: float = 1e-6  # with o free, iterating also stops where a step would lower χ² by less than this,
     gain_part: float = 0.05  # or, where no exact root is near, by less than this part of it
-    singular_spread_free: float = 0.15  # singular_spread with o free: t, τ² and o then err together, and far from normally
+    singular_spread_free: float = 0.15  # singular_spread with o free: t, τ² and o then err together
 
     def vector(self) -> F32:
         """All fields, in order, as the (n,) float32 argument of the compiled kernels."""

@@ -158,3 +158,21 @@ def test_errors_name_the_argument() -> None:
         PhaseSums(4, 300.0, OFFSETS_UM[:5])
     with pytest.raises(ValueError, match="capacity_columns"):
         PhaseSums(4, 300.0, OFFSETS_UM, capacity_columns=10)
+
+
+@pytest.mark.parametrize("grid_um", [20.0, 75.0, 150.0, 300.0, 900.0])
+@pytest.mark.parametrize("isa", instruction_sets())
+def test_any_grid_and_any_motion(grid_um: float, isa: str) -> None:
+    """Fine and coarse grids, a belt that stands, jumps and goes backwards, more frames than go through together."""
+    rng = np.random.default_rng(11)
+    frames, good = frames_of(rng, 70, 19)
+    travel = 12_000.0 + np.cumsum(rng.choice([0.0, 5.0, 98.3, 700.0, -150.0], 70))
+    sums = PhaseSums(19, grid_um, OFFSETS_UM, capacity_columns=1500)
+    sums._sums = HostBackend(isa).window(19, sums.capacity)
+    sums.begin(1000.0)
+    sums.add(frames, travel, good)
+    got, weights, squares = sums.take(1500)
+    want = reference.phase_sums(frames, travel, OFFSETS_UM, good, grid_um, 1000.0, 1500)
+    np.testing.assert_allclose(got, want[0], rtol=1e-5, atol=65536 * 32 * 1e-6)
+    np.testing.assert_allclose(weights, want[1], atol=1e-5)
+    np.testing.assert_allclose(squares, want[2], atol=1e-5)
