@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import statistics
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,14 +17,32 @@ from kernels import retrieve
 from kernels.bench.peers import cpufit, numba_lm, numpy_lm, scipy_fits
 from kernels.bench.peers.problem import Fits, chi2, fits_of
 from kernels.bench.scene import PRIOR, X0_UM, Pixels, pixels
-from kernels.bench.timing import Effort, Timing, measure
+from kernels.bench.timing import Effort, Timing, measure, measure_in_turn, median
 from kernels.settings import BINS, SETTINGS
 from kernels.types import Model, Retrieval
 
 MODELS: tuple[Model, ...] = ("map", "full", "paper")
 COUNTS = 1e5
 SEED = 11
-Solver = Callable[[Fits], npt.NDArray[Any]]
+Solver = Callable[..., npt.NDArray[Any]]
+#: Name, solver, which of the fits it gets (slow ones get few), and whether it takes a number of threads.
+PEERS: tuple[tuple[str, Solver, str, bool], ...] = (
+    ("numpy batched LM", numpy_lm.fit, "half", True),
+    ("numba LM", numba_lm.fit, "all", True),
+    ("scipy curve_fit", scipy_fits.fit_curve_fit, "few", False),
+    ("scipy least_squares", scipy_fits.fit_least_squares, "few", False),
+    ("Cpufit", cpufit.fit, "half", False),
+)
+
+
+@dataclass(frozen=True)
+class _Entrant:
+    """A solver with its data: one thread, and all cores where it can."""
+
+    name: str
+    fits: int
+    one: Callable[[], object]
+    every: Callable[[], object] | None
 
 
 def ours(data: Pixels, model: Model, threads: int = 1) -> Retrieval:
@@ -44,52 +64,52 @@ def compare(quick: bool, effort: Effort, say: Callable[[str], None]) -> dict[str
     cores = os.cpu_count() or 1
     data = pixels(rows, columns, COUNTS, SEED)
     fits = fits_of(data)
-    table: list[dict[str, Any]] = []
-    for model in MODELS:
-        say(f"darklane {model}")
-        found = ours(data, model)
-        exact = _exact(chi2(fits, found.images.reshape(4, -1))) if model == "full" else None
-        one = measure(lambda model=model: ours(data, model), effort)  # type: ignore[misc]
-        many = measure(lambda model=model: ours(data, model, cores), effort)  # type: ignore[misc]
-        table.append(_row(f"darklane {model}", len(fits), one, len(fits) / many.wall_s, exact))
-        table[-1]["unflagged"] = float((found.flags == 0).mean())
     few = fits.part(slice(0, len(fits), max(1, len(fits) // slow)))
     some = fits.part(slice(0, len(fits), 2))
-    peers: list[tuple[str, Solver, Fits, Callable[[Fits], object] | None]] = [
-        ("numpy batched LM", numpy_lm.fit, some, lambda f: numpy_lm.fit(f, cores)),
-        ("numba LM", numba_lm.fit, fits, lambda f: numba_lm.fit(f, cores)),
-        ("scipy curve_fit", scipy_fits.fit_curve_fit, few, None),
-        ("scipy least_squares", scipy_fits.fit_least_squares, few, None),
-        ("Cpufit", cpufit.fit, some, None),
+    solvers: list[_Entrant] = [
+        _Entrant(f"darklane {model}", len(fits), _ours(data, model, 1), _ours(data, model, cores)) for model in MODELS
     ]
     absent: list[dict[str, str]] = []
-    for name, solver, chosen, threaded in peers:
-        say(name)
+    exact = {"darklane full": _exact(chi2(fits, ours(data, "full").images.reshape(4, -1)))}
+    for name, solver, chosen, takes_threads in PEERS:
+        given = {"all": fits, "half": some, "few": few}[chosen]
         try:
-            result = solver(chosen)
+            exact[name] = _exact(chi2(given, solver(given)))
         except ImportError as error:
             absent.append({"name": name, "reason": f"not installed ({error})"})
             continue
-        one = measure(lambda s=solver, c=chosen: s(c), effort)  # type: ignore[misc]
-        every = None
-        if threaded is not None:
-            threaded(chosen)
-            many = measure(lambda t=threaded, c=chosen: t(c), effort)  # type: ignore[misc]
-            every = len(chosen) / many.wall_s
-        elif name.startswith("scipy") and not quick:
-            every = _processes(solver, chosen, cores, effort)
-        table.append(_row(name, len(chosen), one, every, _exact(chi2(chosen, result))))
-    return {"retrieval": table, "absent": absent, "ratios": _ratios(table)}
+        every = _bind(solver, given, cores) if takes_threads else None
+        solvers.append(_Entrant(name, len(given), _bind(solver, given), every))
+    say("all solvers in turn, one thread")
+    one = measure_in_turn({s.name: s.one for s in solvers}, effort)
+    say("all solvers in turn, all cores")
+    many = measure_in_turn({s.name: s.every for s in solvers if s.every is not None}, effort)
+    table = [_row(s, median(one[s.name]), median(many[s.name]) if s.name in many else None, exact) for s in solvers]
+    for row in table:
+        if row["name"].startswith("scipy") and not quick:
+            say(f"{row['name']}, a process for each core")
+            solver = next(peer[1] for peer in PEERS if peer[0] == row["name"])
+            row["fits_per_second_all_cores"] = _processes(solver, few, cores, effort)
+    return {"retrieval": table, "absent": absent, "ratios": _ratios(solvers, one)}
 
 
-def _row(name: str, count: int, one: Timing, every: float | None, exact: float | None) -> dict[str, Any]:
+def _ours(data: Pixels, model: Model, threads: int) -> Callable[[], object]:
+    return lambda: ours(data, model, threads)
+
+
+def _bind(solver: Solver, fits: Fits, *threads: int) -> Callable[[], object]:
+    return lambda: solver(fits, *threads)
+
+
+def _row(entrant: _Entrant, one: Timing, many: Timing | None, exact: dict[str, float]) -> dict[str, Any]:
     return {
-        "name": name,
-        "fits_per_second_per_core": count / max(one.cpu_s, 1e-9),
-        "fits_per_second_one_thread_wall": count / one.wall_s,
-        "fits_per_second_all_cores": every,
-        "fits": count,
-        "exact_root_found": exact,
+        "name": entrant.name,
+        "fits_per_second_per_core": entrant.fits / max(one.cpu_s, 1e-9),
+        "fits_per_second_one_thread_wall": entrant.fits / one.wall_s,
+        "fits_per_second_all_cores": entrant.fits / many.wall_s if many else None,
+        "fits": entrant.fits,
+        "exact_root_found": exact.get(entrant.name),
+        "rounds": one.rounds,
         "others_busy_cores": one.others,
     }
 
@@ -107,12 +127,16 @@ def _processes(solver: Solver, fits: Fits, cores: int, effort: Effort) -> float:
         return len(fits) / measure(lambda: list(pool.map(solver, parts)), effort).wall_s
 
 
-def _ratios(table: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """How many times as many fits per second and core ours do."""
-    mine = [row for row in table if row["name"].startswith("darklane")]
-    peers = [row for row in table if not row["name"].startswith("darklane")]
-    rate = "fits_per_second_per_core"
-    return {m["name"]: {p["name"]: m[rate] / p[rate] for p in peers} for m in mine}
+def _ratios(solvers: list[_Entrant], one: dict[str, list[Timing]]) -> dict[str, dict[str, float]]:
+    """How many times as many fits per CPU second ours do: median over the rounds, each compared within itself."""
+    fits = {s.name: s.fits for s in solvers}
+    mine = [name for name in fits if name.startswith("darklane")]
+
+    def ratio(m: str, p: str) -> float:
+        pairs = zip(one[m], one[p], strict=True)
+        return statistics.median(fits[m] / a.cpu_s * b.cpu_s / fits[p] for a, b in pairs if a.cpu_s > 0)
+
+    return {m: {p: ratio(m, p) for p in fits if p not in mine} for m in mine}
 
 
 def pixel_fits(data: Pixels) -> int:

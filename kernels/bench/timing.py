@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,28 +56,48 @@ def _own_s() -> float:
     return t.user + t.system + t.children_user + t.children_system
 
 
-def measure(work: Callable[[], object], effort: Effort) -> Timing:
-    """Medians over ``effort.rounds`` quiet rounds; over all rounds when the budget ends before there were as many."""
-    began = time.perf_counter()
-    work()
-    first = time.perf_counter() - began
-    calls = max(1, round(effort.round_s / max(first, 1e-7)))
-    found: list[Timing] = []
-    while True:
-        busy, own, wall, cpu = busy_s(), _own_s(), time.perf_counter(), time.process_time()
-        for _ in range(calls):
-            work()
-        spent, used = time.perf_counter() - wall, time.process_time() - cpu
-        others = max(0.0, (busy_s() - busy) - (_own_s() - own)) / spent
-        found.append(Timing(spent / calls, used / calls, others, 1))
-        quiet = [t for t in found if t.quiet]
-        late = time.perf_counter() - began > effort.budget_s
-        if len(quiet) >= effort.rounds or (late and len(found) >= effort.rounds):
-            break
-    chosen = quiet if len(quiet) >= effort.rounds else found
+def _once(work: Callable[[], object], calls: int) -> Timing:
+    busy, own, wall, cpu = busy_s(), _own_s(), time.perf_counter(), time.process_time()
+    for _ in range(calls):
+        work()
+    spent, used = time.perf_counter() - wall, time.process_time() - cpu
+    others = max(0.0, (busy_s() - busy) - (_own_s() - own)) / spent
+    return Timing(spent / calls, used / calls, others, 1)
+
+
+def median(timings: Sequence[Timing]) -> Timing:
+    """Medians of single rounds."""
     return Timing(
-        statistics.median(t.wall_s for t in chosen),
-        statistics.median(t.cpu_s for t in chosen),
-        statistics.median(t.others for t in chosen),
-        len(chosen),
+        statistics.median(t.wall_s for t in timings),
+        statistics.median(t.cpu_s for t in timings),
+        statistics.median(t.others for t in timings),
+        len(timings),
     )
+
+
+def measure_in_turn(works: Mapping[str, Callable[[], object]], effort: Effort) -> dict[str, list[Timing]]:
+    """One timing of each for every round: in a round all take their turn, so that others disturb all of them alike.
+
+    ``effort.rounds`` quiet rounds, or all rounds when the budget ends before there were as many.
+    """
+    began = time.perf_counter()
+    calls: dict[str, int] = {}
+    for name, work in works.items():
+        work()
+        first = _once(work, 1).wall_s
+        calls[name] = max(1, round(effort.round_s / max(first, 1e-7)))
+    quiet: list[dict[str, Timing]] = []
+    rounds: list[dict[str, Timing]] = []
+    while len(quiet) < effort.rounds:
+        if len(rounds) >= effort.rounds and time.perf_counter() - began > effort.budget_s * len(works):
+            break
+        rounds.append({name: _once(work, calls[name]) for name, work in works.items()})
+        if all(t.quiet for t in rounds[-1].values()):
+            quiet.append(rounds[-1])
+    chosen = quiet if len(quiet) >= effort.rounds else rounds
+    return {name: [r[name] for r in chosen] for name in works}
+
+
+def measure(work: Callable[[], object], effort: Effort) -> Timing:
+    """Medians of one work, see :func:`measure_in_turn`."""
+    return median(measure_in_turn({"work": work}, effort)["work"])
