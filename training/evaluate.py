@@ -19,7 +19,7 @@ from training.decide import score
 from training.examined import ExaminedBag, examine_all
 from training.seeds import EVALUATION
 
-EVALUATION_BAGS = 240
+EVALUATION_BAGS = 144
 
 
 def area_under_curve(targets: F64, clean: F64) -> float:

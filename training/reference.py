@@ -1,7 +1,7 @@
 """Fit the material discriminator on simulated samples and bags, and write its model file.
 
 ``python -m training.reference`` writes ``edge/inference/models/materials-<kV>kvp.json`` for both tube voltages;
-about four minutes each on two cores. Same command, same file, to the last digit that the platform's libm agrees on.
+some five minutes each on two free cores. Same command, same file, to the last digit that the platform's libm agrees on.
 """
 
 from __future__ import annotations
