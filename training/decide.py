@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from edge.inference.clutter import point
 from edge.inference.decision import Decision, inputs
 from edge.inference.evidence import Explanations
-from edge.inference.model_file import ModelFile
+from edge.inference.model_file import ModelFile, OperatingPoint
 from kernels.types import F64
 from training.boosting import boost
 from training.examined import ExaminedBag, ExaminedRegion
 from training.mixture import fit_mixture
-from training.model import FALSE_ALARM_LIMIT
+from training.model import FALSE_ALARM_LIMIT, OPERATING_LIMITS
 
 FOLDS = 6
 #: Regions overlapping the target's box by more than the first are targets, by less than the second are not.
@@ -35,27 +36,41 @@ def decide(model: ModelFile, bags: Sequence[ExaminedBag], seed: int) -> ModelFil
         for k in np.flatnonzero(folds == fold).tolist():
             scores[k] = score(fitted, bags[k])
     target = np.array([bag.target is not None for bag in bags])
+    points = [_operating_point(scores, target, limit) for limit in OPERATING_LIMITS]
     threshold = choose(scores[~target])
-    probability = float(1 / (1 + np.exp(-threshold)))
     manifest = model.manifest.model_copy(
         update={
             "training_bags": len(bags),
             "training_targets": int(target.sum()),
             "training_detections": int((scores[target] >= threshold).sum()),
             "training_false_alarms": int((scores[~target] >= threshold).sum()),
+            "operating_points": tuple(points),
         }
     )
     final = _fitted(model, bags, seed)
-    return final.model_copy(update={"threshold": round(probability, 6), "manifest": manifest})
+    return final.model_copy(update={"threshold": _probability(threshold), "manifest": manifest})
 
 
-def choose(clean: F64) -> float:
-    """Lowest threshold on log odds that at most :data:`FALSE_ALARM_LIMIT` of the ``clean`` scores reach."""
-    allowed = int(FALSE_ALARM_LIMIT * len(clean))
+def choose(clean: F64, limit: float = FALSE_ALARM_LIMIT) -> float:
+    """Lowest threshold on log odds that at most the fraction ``limit`` of the ``clean`` scores reaches."""
+    allowed = int(limit * len(clean))
     ordered = np.sort(clean)[::-1]
     below = ordered[allowed] if allowed < len(ordered) else _NEVER
     above = ordered[allowed - 1] if allowed else below + 1.0
     return float((below + above) / 2)
+
+
+def _operating_point(scores: F64, target: npt.NDArray[np.bool_], limit: float) -> OperatingPoint:
+    threshold = choose(scores[~target], limit)
+    return OperatingPoint(
+        threshold=_probability(threshold),
+        false_alarms=round(float((scores[~target] >= threshold).mean()), 4),
+        detections=round(float((scores[target] >= threshold).mean()), 4),
+    )
+
+
+def _probability(log_odds: float) -> float:
+    return round(float(1 / (1 + np.exp(-log_odds))), 6)
 
 
 def score(model: ModelFile, bag: ExaminedBag) -> float:

@@ -20,7 +20,9 @@ OUTLIER_WEIGHT = 4.0
 #: A bare thing and one in a container are equally likely.
 PACKING_WEIGHTS = (0.5, 0.5)
 #: Highest fraction of false alarms on the training bags: the rule that sets the threshold.
-FALSE_ALARM_LIMIT = 0.05
+FALSE_ALARM_LIMIT = 0.1
+#: Other limits whose thresholds the manifest lists.
+OPERATING_LIMITS = (0.02, 0.05, 0.1, 0.2, 0.3)
 
 
 def assemble(

@@ -25,6 +25,14 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class OperatingPoint(_Part):
+    """What a threshold does on the training bags, cross-validated: fractions of clean bags and of targets."""
+
+    threshold: float = Field(ge=0, le=1)
+    false_alarms: float = Field(ge=0, le=1)
+    detections: float = Field(ge=0, le=1)
+
+
 class Manifest(_Part):
     """Where a model comes from. ``sha256`` is over everything else in the file."""
 
@@ -43,6 +51,7 @@ class Manifest(_Part):
     training_false_alarms: int = Field(0, ge=0)
     training_detections: int = Field(0, ge=0)
     training_targets: int = Field(0, ge=0)
+    operating_points: tuple[OperatingPoint, ...] = Field((), description="for those who set a threshold of their own")
 
 
 class MaterialClass(_Part):
