@@ -141,7 +141,9 @@ class BridgeEngine:
         self._state.events = []
         if first:
             return []
-        detail = f"controller restarted, encoder is {event.encoder} after {self._state.encoder}"
+        # The event itself must already carry the new count: readers place bags by it.
+        before, self._state.encoder = self._state.encoder, event.encoder
+        detail = f"controller restarted, encoder is {event.encoder} after {before}"
         return [self.on_link(found=True, t_ns=t_ns, detail=f"{detail}; {lost} was open" if lost else detail)]
 
     def _new_bag_id(self, tag: str, t_ns: int) -> str:

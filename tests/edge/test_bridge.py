@@ -118,6 +118,7 @@ def test_a_restarted_controller_counts_from_the_start_and_is_believed(store: Sta
     found, entry = feed(engine, after.entry(100))
     assert found.kind is DeviceEventKind.DEVICE_FOUND
     assert lost_bag.bag_id in found.detail
+    assert found.encoder == 100, "the old count would put the next bag behind its deadline"
     assert entry.bag_id != lost_bag.bag_id
     (leave,) = feed(engine, after.exit(900))
     assert leave.bag_id == entry.bag_id

@@ -88,6 +88,15 @@ def test_reordered_duplicated_and_late_packets_harm_nothing(state_dir: Path) -> 
         assert verdict.lost_frames == 0
 
 
+def test_a_lane_that_is_started_again_goes_on_where_the_belt_counts_from_zero(state_dir: Path) -> None:
+    for tag, seed in (("B1", 800_009), ("B2", 800_010)):
+        run = Run(small_config(state_dir), [bag(tag, seed)])
+        with run.lane:
+            run.finish()
+            assert run.final(tag).reason is None, run.final(tag)
+    assert journaled(state_dir) == 2
+
+
 def test_without_a_calibration_nothing_is_cleared(state_dir: Path) -> None:
     config = small_config(state_dir)
     run = Run(config, [bag("B1", 800_008)])
