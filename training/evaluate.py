@@ -58,10 +58,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
     parser.add_argument("--kv", type=int, choices=(80, 120), default=80)
     parser.add_argument("--bags", type=int, default=EVALUATION_BAGS, help="evaluation bags (default %(default)s)")
+    parser.add_argument("--skip", type=int, default=0, help="bags of the range left out: fresh ones for a new decision")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
     model = shipped(arguments.kv)
-    bags = examine_all(items(EVALUATION, arguments.bags), arguments.kv, EVALUATION[0], arguments.processes)
+    seeds = (EVALUATION[0] + arguments.skip, EVALUATION[1])
+    bags = examine_all(items(seeds, arguments.bags), arguments.kv, EVALUATION[0], arguments.processes)
     print(f"{model.manifest.id} {model.manifest.version}, threshold {model.threshold:.3f}, simulated bags\n")
     print(report(model, bags))
     return 0
