@@ -150,6 +150,6 @@ def check_working_point(curves: IlluminationCurves, x0_um: float, limits: Limits
             "working-point",
             f"at x0 = {x0_um:+.1f} µm the retrieval is close to singular: dark-field noise {here:.0f} µm² at "
             f"{TABLE_COUNTS:g} counts, {table[best_x0]:.0f} µm² at x0 = {best_x0:+.1f} µm",
-            f"Set mask_axis.working_point_um = {nearest:g} in the configuration",
+            f"Set calibration.working_point_um = {nearest:g} in the configuration",
         )
     return {"working_point_um": x0_um, "sd_dark_field_um2": here, "best_sd_dark_field_um2": table[best_x0]}

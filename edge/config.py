@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from firmware_bridge.scanner import Scanner
 
@@ -46,16 +46,88 @@ class Belt(_Table):
     """Table ``[belt]``: the belt and interlock controller."""
 
     port: Path = Field(Path("dev/belt"), description="serial device; relative paths are below state_dir")
+    usb: Usb | None = Field(None, description="find the controller by its USB ids instead of by port")
     lead_air_mm: float = Field(6.0, gt=0, description="air recorded before and after each bag, mm")
     max_bag_mm: float = Field(320.0, gt=0, description="longer bags end as OversizeBag")
 
 
-class MaskAxis(_Table):
-    """Table ``[mask_axis]``: the x axis of the sample mask M1 (Newport ESP protocol)."""
+class Usb(_Table):
+    """How a USB device is recognised, whatever port it is in; hexadecimal ids as `lsusb` prints them."""
 
-    port: Path = Path("dev/mask-x")
-    axis: int = Field(1, ge=1, le=3)
-    working_point_um: float = Field(-5.0, description="x0, µm")
+    vendor: str = Field(pattern=r"^[0-9a-f]{4}$")
+    product: str = Field(pattern=r"^[0-9a-f]{4}$")
+    serial: str = Field("", max_length=128, description="empty: any serial number")
+
+
+class Controller(_Table):
+    """One entry of ``[motion.controllers]``: a motion controller with several axes."""
+
+    protocol: Literal["esp", "aries"] = Field(description="Newport ESP or Kohzu ARIES")
+    port: str = Field(description="serial device (relative paths are below state_dir) or tcp://host:port")
+
+
+class AxisTable(_Table):
+    """One entry of ``[motion.axes]``. Positions are in µm (translations) or mrad (rotations)."""
+
+    controller: str = Field(description="name of an entry of [motion.controllers]")
+    axis: int = Field(ge=1, le=32)
+    unit: Literal["um", "mrad"] = "um"
+    lower: float = Field(description="soft limit; moves beyond it are refused before they are sent")
+    upper: float
+    steps_per_unit: float = Field(1.0, gt=0, description="controllers that count pulses (ARIES): pulses per unit")
+
+
+def _controllers() -> dict[str, Controller]:
+    return {
+        "esp-1": Controller(protocol="esp", port="dev/esp-1"),
+        "esp-2": Controller(protocol="esp", port="dev/esp-2"),
+        "aries": Controller(protocol="aries", port="dev/aries"),
+    }
+
+
+def _axes() -> dict[str, AxisTable]:
+    def mask(number: int) -> dict[str, AxisTable]:
+        esp, turn = f"esp-{number}", {"unit": "mrad", "lower": -20.0, "upper": 20.0, "steps_per_unit": 1000.0}
+        shift = {"lower": -500.0, "upper": 500.0}
+        return {
+            f"m{number}_x": AxisTable.model_validate({"controller": esp, "axis": 1, **shift}),
+            f"m{number}_z": AxisTable.model_validate({"controller": esp, "axis": 2, **shift}),
+            f"m{number}_rot_z": AxisTable.model_validate({"controller": "aries", "axis": 2 * number - 1, **turn}),
+            f"m{number}_rot_x": AxisTable.model_validate({"controller": "aries", "axis": 2 * number, **turn}),
+        }
+
+    sample = AxisTable(controller="esp-1", axis=3, lower=-300_000.0, upper=300_000.0)
+    return {**mask(1), **mask(2), "sample_x": sample}
+
+
+class Motion(_Table):
+    """Table ``[motion]``: two mask stacks (x, z, rotations about z and x) and the sample translator."""
+
+    controllers: dict[str, Controller] = Field(default_factory=_controllers)
+    axes: dict[str, AxisTable] = Field(default_factory=_axes)
+
+    @model_validator(mode="after")
+    def _axes_have_controllers(self) -> Motion:
+        for name, axis in self.axes.items():
+            if axis.controller not in self.controllers:
+                raise ValueError(f"axes.{name}.controller = {axis.controller!r} is not in [motion.controllers]")
+            if not axis.lower < axis.upper:
+                raise ValueError(f"axes.{name}: lower = {axis.lower} must be below upper = {axis.upper}")
+        return self
+
+
+class Tube(_Table):
+    """Table ``[tube]``: the x-ray generator. Voltage and current are those of ``[scanner]``."""
+
+    port: Path = Field(Path("dev/tube"), description="serial device; relative paths are below state_dir")
+
+
+class DetectorControl(_Table):
+    """Table ``[detector_control]``: the detector's command port; its packet stream is ``[detector]``."""
+
+    enabled: bool = Field(True, description="False: the detector streams by itself, nobody configures it")
+    host: str = "127.0.0.1"
+    port: int = Field(7149, ge=0, le=65535)
 
 
 class Retrieval(_Table):
@@ -70,6 +142,7 @@ class Retrieval(_Table):
 class Calibration(_Table):
     """Table ``[calibration]``."""
 
+    working_point_um: float = Field(-5.0, description="x0: where the sample mask stands during a scan, µm")
     max_age_h: float = Field(24.0, gt=0)
     max_air_scale: float = Field(0.05, gt=0, description="tube output may differ by this fraction, then EXPIRED")
 
@@ -103,7 +176,9 @@ class Config(_Table):
     scanner: Scanner = Scanner()
     detector: Detector = Detector()
     belt: Belt = Belt()
-    mask_axis: MaskAxis = MaskAxis()
+    motion: Motion = Motion()
+    tube: Tube = Tube()
+    detector_control: DetectorControl = DetectorControl()
     retrieval: Retrieval = Retrieval()
     calibration: Calibration = Calibration()
     inference: Inference = Inference()

@@ -19,7 +19,6 @@ _PACKAGES = ("darklane", "numpy", "h5py", "hdf5plugin", "pyzmq", "spead2", "pill
 _LANE_TABLES: dict[str, Any] = {
     "lane": {"name"},
     "belt": {"lead_air_mm", "max_bag_mm"},
-    "mask_axis": {"working_point_um"},
     "retrieval": True,
     "calibration": True,
     "inference": True,

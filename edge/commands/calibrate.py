@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -58,7 +59,7 @@ def calibrate(config: ConfigOption = None, state_dir: StateDirOption = None, jso
 
 
 def _on_devices(settings: Config, view: _View) -> Bundle:
-    detector = settings.detector
+    detector, m1_x = settings.detector, settings.motion.axes["m1_x"]
     with (
         DetectorStream(
             detector.host,
@@ -68,7 +69,7 @@ def _on_devices(settings: Config, view: _View) -> Bundle:
             fifo_priority=detector.fifo_priority,
         ) as stream,
         BeltController(settings.device_path(settings.belt.port)) as belt,
-        EspAxis(settings.device_path(settings.mask_axis.port), settings.mask_axis.axis) as mask,
+        EspAxis(settings.device_path(Path(settings.motion.controllers[m1_x.controller].port)), m1_x.axis) as mask,
     ):
         return run_routine(
             stream,
@@ -77,7 +78,7 @@ def _on_devices(settings: Config, view: _View) -> Bundle:
             settings.scanner,
             view.report,
             settings=Settings(
-                working_point_um=settings.mask_axis.working_point_um, lead_air_mm=settings.belt.lead_air_mm
+                working_point_um=settings.calibration.working_point_um, lead_air_mm=settings.belt.lead_air_mm
             ),
         )
 

@@ -91,7 +91,7 @@ class RetrievalEngine:
         one = np.ones((2, rows, 4), np.float32)
         centre = one * np.asarray([75.0 * g + d for g, d in enumerate(self.config.scanner.m1_shifts_um)], np.float32)
         curves = kernels.IlluminationCurves(100 * one, centre, 12 * one, np.ones((2, rows), np.float32))
-        x0_um = self.config.mask_axis.working_point_um
+        x0_um = self.config.calibration.working_point_um
         air = kernels.flat_model(curves, x0_um, "full")[..., None] * np.float32(1000)
         samples = np.repeat(air, columns, axis=-1)
         return kernels.retrieve(

@@ -25,7 +25,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--config", type=Path, help="the lane's TOML file; default: all defaults")
     parser.add_argument("--plan", required=True, help="which bags come: a JSON file, or the name of a shipped plan")
-    parser.add_argument("--dev-dir", type=Path, required=True, help="folder for the links 'belt' and 'mask-x'")
+    parser.add_argument("--dev-dir", type=Path, required=True, help="folder for the links 'belt' and 'esp-1'")
     parser.add_argument("--truth", type=Path, required=True, help="JSON lines: what each bag really holds")
     parser.add_argument("--tray-first", action="store_true", help="put the calibration tray before the plan's items")
     parser.add_argument("--exit-at-end", action="store_true", help="end when the last item has passed")

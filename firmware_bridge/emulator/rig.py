@@ -37,11 +37,11 @@ class Rig:
         scanner, settings = lane.scanner, lane.emulator
         self._lane = lane
         self._truth = truth.open("w", encoding="utf-8")
-        self._axis_file = dev_dir / "mask-x.position"
+        self._axis_file = dev_dir / "esp-1.position"
         self.axis = AxisDevice(position_um=_read_position(self._axis_file))
         self.belt = BeltDevice(scanner.encoder_um)
         self._belt_port = PtyPort(dev_dir / "belt")
-        self._axis_port = PtyPort(dev_dir / "mask-x")
+        self._axis_port = PtyPort(dev_dir / "esp-1")
         self._poll = select.poll()
         for port in (self._belt_port, self._axis_port):
             self._poll.register(port.fd, select.POLLIN)

@@ -135,7 +135,7 @@ def test_two_bags_from_end_to_end(launch: Launch) -> None:
         assert {f.encoder_start for f in air} == {f.encoder_stop for f in air} == {0}, "the belt stands until START"
         assert air[0].thresholds_ev == (20_000, 40_000)
 
-        axis = stack.enter_context(EspAxis(scanner.folder / "dev" / "mask-x", 1))
+        axis = stack.enter_context(EspAxis(scanner.folder / "dev" / "esp-1", 1))
         axis.move_to_um(38.0)
         shifted = [f for f in scanner.stream.receive(0.3) if f.t_ns > 0]
         until = time.time_ns()
@@ -222,12 +222,12 @@ def test_faults_stay_with_their_bag(launch: Launch) -> None:
 
 def test_sigterm_ends_it_and_the_axis_keeps_its_place(launch: Launch) -> None:
     with launch([]) as scanner:
-        with EspAxis(scanner.folder / "dev" / "mask-x", 1) as axis:
+        with EspAxis(scanner.folder / "dev" / "esp-1", 1) as axis:
             axis.move_to_um(21.5)
         os.kill(scanner.process.pid, signal.SIGTERM)
         assert scanner.process.wait(10) == 0
-        assert sorted(p.name for p in (scanner.folder / "dev").iterdir()) == ["mask-x.position"]
-    with launch([]) as scanner, EspAxis(scanner.folder / "dev" / "mask-x", 1) as axis:
+        assert sorted(p.name for p in (scanner.folder / "dev").iterdir()) == ["esp-1.position"]
+    with launch([]) as scanner, EspAxis(scanner.folder / "dev" / "esp-1", 1) as axis:
         assert axis.position_um() == pytest.approx(21.5)
 
 

@@ -19,7 +19,7 @@ def device() -> AxisDevice:
 
 @pytest.fixture
 def path(tmp_path: Path, device: AxisDevice) -> Iterator[Path]:
-    port = PtyPort(tmp_path / "mask-x")
+    port = PtyPort(tmp_path / "esp-1")
     stop = threading.Event()
 
     def serve() -> None:
