@@ -22,6 +22,7 @@ from edge.messages import (
     DeviceCommand,
     DeviceEvent,
     DeviceEventKind,
+    DeviceState,
     Fault,
     Hello,
     ImageSlab,
@@ -69,7 +70,13 @@ def samples() -> list[tuple[Message, Arrays]]:
         bag_tag="T/17 ü",
         interlock_closed=True,
         detail="why",
+        state="on",
+        beam_on=True,
+        estop_pressed=False,
+        device_t_us=17,
     )
+    device = DeviceState(device="m1_x", present=True, state="moving", detail="why", busy="move",
+                         values={"position": -5.25}, facts={"unit": "um"})  # fmt: skip
     slab = {
         "index": 3, "last": True, "fault": Fault.INCOMPLETE_SCAN, "column0": 192, "columns": COLUMNS, "rows": ROWS,
         "grid_um": 300.0, "origin_um": -1.5, "bag_from_um": 6000.25, "bag_to_um": 9e4, "frames": 800, "lost_frames": 2,
@@ -89,8 +96,10 @@ def samples() -> list[tuple[Message, Arrays]]:
     return [
         (event, {}),
         (DeviceCommand(**HEADER, device="bridge", action="clear_line", bag_id="b", encoder_from=1, encoder_to=2,
-                       after_seq=3), {}),
-        (CommandReply(**HEADER, ok=True, reason="r", events=(event,), devices={"belt": "present"}), {}),
+                       after_seq=3, command_id="c-1", say_accepted=True, target=-5.25, kv=80.0, ma=1.5,
+                       lights=(True, False, True), timeout_s=2.5), {}),
+        (CommandReply(**HEADER, ok=True, reason="r", events=(event,), devices={"belt": "present"}, command_id="c-1",
+                      phase="accepted", states=(device,)), {}),
         (Slab(**HEADER, **BAG, **slab), {"phase_sums": _ramp(4, 2, ROWS, COLUMNS), "weights": _ramp(128, COLUMNS),
                                          "weights_sq": _ramp(128, COLUMNS)}),
         (ImageSlab(**HEADER, **BAG, **slab, row_pitch_um=308.0, calibration_created_ns=8, model="full",
