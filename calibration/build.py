@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from calibration import curves as curve_step
 from calibration.bundle import Bundle
+from calibration.manifest import Manifest
 from calibration.pixels import U8, live_rows
 from calibration.steps import Limits
 from firmware_bridge.scanner import BINS, COLUMNS, Scanner
@@ -69,6 +70,7 @@ def assemble(
     prior: OffsetPrior,
     working_point_um: float,
     created_ns: int | None = None,
+    manifest: Manifest | None = None,
 ) -> Bundle:
     """Put measured parts into a bundle; rows without enough good pixels are masked as a whole."""
     usable = good * live_rows(good)[None, :, None].astype(np.uint8)
@@ -82,6 +84,7 @@ def assemble(
         scanner_json=scanner.model_dump_json(),
         created_ns=time.time_ns() if created_ns is None else created_ns,
         software=software(),
+        manifest=manifest or Manifest(tube_kv=scanner.tube_kv),
     )
 
 

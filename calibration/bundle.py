@@ -1,11 +1,11 @@
-"""A calibration bundle: everything the lane measured about its scanner, immutable, named by its content."""
+"""A calibration bundle: everything the lane measured about its scanner, immutable, signed, named by its content."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -13,10 +13,14 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from calibration.manifest import Manifest
+from calibration.signing import KeyStore, SignatureError
 from kernels.types import IlluminationCurves, OffsetPrior
 
 #: Raised whenever a stored field changes its meaning.
-FORMAT = "darklane-calibration/1"
+FORMAT = "darklane-calibration/2"
+#: Folder of the keys, below that of the bundles.
+KEYS = "keys"
 State = Literal["UNCALIBRATED", "CALIBRATED", "EXPIRED", "INVALID"]
 
 
@@ -42,6 +46,7 @@ class Bundle:
     scanner_json: str
     created_ns: int
     software: str
+    manifest: Manifest = field(default_factory=Manifest)
 
     def _arrays(self) -> dict[str, npt.NDArray[np.generic]]:
         fields: dict[str, npt.NDArray[np.generic]] = {}
@@ -63,18 +68,24 @@ class Bundle:
             "scanner": self.scanner_json,
             "created_ns": self.created_ns,
             "software": self.software,
+            "manifest": self.manifest.canonical(),
         }
 
     @property
-    def id(self) -> str:
-        """``cal-`` and the first 16 hex digits of the SHA-256 over every field."""
+    def digest(self) -> str:
+        """SHA-256 over every field, hexadecimal; the same content gives the same digest."""
         digest = hashlib.sha256()
         for key, value in sorted(self._attributes().items()):
             digest.update(f"{key}={value!r}\n".encode())
         for key, array in sorted(self._arrays().items()):
             digest.update(f"{key}:{array.dtype.str}{array.shape}\n".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
-        return f"cal-{digest.hexdigest()[:16]}"
+        return digest.hexdigest()
+
+    @property
+    def id(self) -> str:
+        """``cal-`` and the first 16 digits of :attr:`digest`."""
+        return f"cal-{self.digest[:16]}"
 
     def state(self, max_age_h: float, scanner_json: str, now_ns: int | None = None) -> State:
         """CALIBRATED, EXPIRED by age, or INVALID when it was made for another scanner set-up."""
@@ -85,34 +96,61 @@ class Bundle:
         return "CALIBRATED" if 0 <= age_h <= max_age_h else "EXPIRED"
 
     def save(self, folder: Path) -> Path:
-        """Write ``<folder>/<id>.h5`` atomically and make it the active one. Returns its path."""
+        """Write and sign ``<folder>/<id>.h5``, make it the active one, return its path."""
+        path = self.store(folder)
+        activate(folder, self.id)
+        return path
+
+    def store(self, folder: Path) -> Path:
+        """Write ``<folder>/<id>.h5`` and its signature; what was active stays so. Returns its path."""
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{self.id}.h5"
+        bundle_id, digest = self.id, self.digest
+        path = folder / f"{bundle_id}.h5"
         part = path.with_suffix(".part")
         with h5py.File(part, "w") as file:
             for key, value in self._attributes().items():
                 file.attrs[key] = value
-            file.attrs["id"] = self.id
+            file.attrs["id"] = bundle_id
             for key, array in self._arrays().items():
                 file.create_dataset(key, data=array)
-        with part.open("rb") as handle:
-            os.fsync(handle.fileno())
-        part.replace(path)
-        activate(folder, self.id)
+        _write(path.with_suffix(".sig"), KeyStore(folder / KEYS).sign(digest))
+        _settle(part, path)
         return path
 
 
 def activate(folder: Path, bundle_id: str) -> None:
-    """Point ``<folder>/active`` at ``bundle_id``, atomically."""
+    """Point ``<folder>/active`` at ``bundle_id``, atomically; the next bag is scanned with it.
+
+    Every activation is also a line of ``<folder>/activations.log``: time in ns, id. Raises :class:`BundleError` for a
+    bundle that is not there.
+    """
     if not (folder / f"{bundle_id}.h5").is_file():
         raise BundleError(f"calibration {bundle_id} is not in {folder}; run 'darklane calibrate' first")
-    part = folder / "active.part"
-    part.write_text(bundle_id, encoding="ascii")
-    part.replace(folder / "active")
+    with (folder / "activations.log").open("a", encoding="ascii") as log:
+        log.write(f"{time.time_ns()} {bundle_id}\n")
+        log.flush()
+        os.fsync(log.fileno())
+    _write(folder / "active", bundle_id)
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="ascii")
+    _settle(part, path)
+
+
+def _settle(part: Path, path: Path) -> None:
+    """Give ``part`` its name once it is on the disk: the old content or the new one, whenever the power goes."""
+    with part.open("rb") as handle:
+        os.fsync(handle.fileno())
+    part.replace(path)
 
 
 def load(path: Path) -> Bundle:
-    """Read one bundle; :class:`BundleError` when it is damaged, altered or of another format."""
+    """Read one bundle; :class:`BundleError` when it is damaged, altered, of another format, or not signed.
+
+    The signature is in ``<id>.sig`` beside it and must be of a key that ``<folder>/keys/trusted`` holds.
+    """
     try:
         with h5py.File(path, "r") as file:
             attributes = dict(file.attrs)
@@ -132,6 +170,7 @@ def load(path: Path) -> Bundle:
                 scanner_json=str(attributes["scanner"]),
                 created_ns=int(attributes["created_ns"]),
                 software=str(attributes["software"]),
+                manifest=Manifest.model_validate_json(attributes["manifest"]),
             )
     except BundleError:
         raise
@@ -139,6 +178,10 @@ def load(path: Path) -> Bundle:
         raise BundleError(f"{path}: cannot be read as a calibration bundle ({error}); calibrate again") from error
     if bundle.id != attributes.get("id"):
         raise BundleError(f"{path}: content hashes to {bundle.id}, but it says {attributes.get('id')}; it was altered")
+    try:
+        KeyStore(path.parent / KEYS).check(str(path), bundle.digest, path.with_suffix(".sig"))
+    except SignatureError as error:
+        raise BundleError(str(error)) from error
     return bundle
 
 

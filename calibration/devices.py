@@ -28,6 +28,11 @@ class Frame(Protocol):
         ...
 
     @property
+    def thresholds_ev(self) -> tuple[int, int]:
+        """Energy thresholds T1 and T2, eV."""
+        ...
+
+    @property
     def counts(self) -> npt.NDArray[np.uint16]:
         """Counts (2 bins, rows, 128 columns)."""
         ...

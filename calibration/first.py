@@ -6,6 +6,7 @@ on what to do, and the calibration that was active stays so. Nothing is stored h
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from calibration.air import output_scale
 from calibration.build import assemble
 from calibration.bundle import Bundle
 from calibration.devices import Axis, Belt, Detector
+from calibration.manifest import Manifest, StepResult
 from calibration.pixels import U8, good_pixels, group_means, live_rows
 from calibration.recorder import Recorder
 from calibration.reference import reference_tray
@@ -50,9 +52,24 @@ class _Routine:
         self.settings, self.limits = settings, limits
         self.recorder = Recorder(detector, scanner.rows, settings.frame_timeout_s)
         self._progress = progress
+        self.passed: list[StepResult] = []
+        self.thresholds_ev = (0, 0)
 
     def say(self, step: str, fraction: float, values: dict[str, float] | None = None) -> None:
         self._progress(Report(step, fraction, STEPS[step], values or {}))
+        if fraction >= 1:
+            self.passed.append(StepResult(step=step, text=STEPS[step], values=values or {}))
+
+    def manifest(self, about: Manifest) -> Manifest:
+        """``about`` with what this run did and measured."""
+        return about.model_copy(
+            update={
+                "tube_kv": float(self.scanner.tube_kv),
+                "thresholds_ev": self.thresholds_ev,
+                "limits": asdict(self.limits),
+                "steps": tuple(self.passed),
+            }
+        )
 
     def beam(self) -> None:
         """Belt stopped, frames coming, photons in them."""
@@ -68,6 +85,7 @@ class _Routine:
                 "although told to stop",
                 "Check the interlock and the belt drive, then calibrate again",
             )
+        self.thresholds_ev = tail[-1].thresholds_ev
         total = np.sum([frame.counts for frame in seen + tail], axis=0, dtype=np.uint32)
         lit = float((total > 0).mean())
         if lit < self.limits.min_lit:
@@ -207,8 +225,9 @@ def calibrate(
     settings: Settings | None = None,
     limits: Limits | None = None,
     tray: tray_step.Tray | None = None,
+    about: Manifest | None = None,
 ) -> Bundle:
-    """Run the whole routine and return its bundle, neither saved nor active.
+    """Run the whole routine and return its bundle, neither saved nor active; ``about`` names operator and devices.
 
     The belt must be free except for the reference tray waiting before the light barrier. It stands still until the
     tray step and is stopped afterwards, whatever happens. Raises :class:`CalibrationError` on a missed limit.
@@ -235,4 +254,5 @@ def calibrate(
         good=good,
         prior=prior,
         working_point_um=routine.settings.working_point_um,
+        manifest=routine.manifest(about or Manifest()),
     )

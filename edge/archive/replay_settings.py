@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from pathlib import Path
 
-from calibration.bundle import BundleError, activate, load
+from calibration.bundle import BundleError, load
 from edge.archive.reader import BagFile
 from edge.config import Config
 
@@ -50,7 +49,5 @@ def copy_calibration(bag: BagFile, given: Path | None, state_dir: Path) -> None:
         raise ReplayError(
             f"{source} is calibration {bundle.id}; the bag's sums were made with the pixel mask of {wanted}"
         )
-    folder = state_dir / "calibration"
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, folder / f"{wanted}.h5")
-    activate(folder, wanted)
+    # Checked above; here it belongs to a throw-away lane with a key of its own.
+    bundle.save(state_dir / "calibration")

@@ -17,7 +17,7 @@ app = typer.Typer(
 #: Commands in the order in which help shows them; each lives in a module and function of its own name.
 COMMANDS = ("demo", "run", "calibrate", "watch", "verdicts", "replay", "messages", "selftest")
 #: Groups of commands: module with an `app` of its own.
-GROUPS = ("bench",)
+GROUPS = ("calibration", "bench")
 
 for _name in COMMANDS:
     app.command(_name)(getattr(import_module(f"edge.commands.{_name}"), _name))

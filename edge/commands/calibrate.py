@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import platform
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from rich.table import Table
 
 from calibration.bundle import Bundle
 from calibration.first import calibrate as run_routine
+from calibration.manifest import DeviceIdentity, Manifest
 from calibration.steps import STEPS, CalibrationError, Report, Settings
 from edge.commands import options
 from edge.commands.options import ConfigOption, JsonOption, StateDirOption, configuration, fail
@@ -80,7 +83,18 @@ def _on_devices(settings: Config, view: _View) -> Bundle:
             settings=Settings(
                 working_point_um=settings.calibration.working_point_um, lead_air_mm=settings.belt.lead_air_mm
             ),
+            about=_about(settings, belt),
         )
+
+
+def _about(settings: Config, belt: BeltController) -> Manifest:
+    """Who calibrates what, for the bundle's manifest."""
+    return Manifest(
+        operator=getpass.getuser(),
+        host=platform.node(),
+        simulated=settings.emulator is not None,
+        devices={"belt controller": DeviceIdentity(serial=belt.name, firmware="{}.{}".format(*belt.firmware))},
+    )
 
 
 class _View:

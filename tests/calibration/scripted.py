@@ -38,6 +38,7 @@ class Frame:
     encoder_start: int
     encoder_stop: int
     counts: npt.NDArray[np.uint16]
+    thresholds_ev: tuple[int, int] = (20_000, 40_000)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pytest
 import kernels
 from calibration.bundle import Bundle, load_active
 from calibration.first import calibrate
-from calibration.steps import STEPS, CalibrationError, Report, Settings
+from calibration.steps import STEPS, CalibrationError, Limits, Report, Settings
 from firmware_bridge.scanner import Scanner
 from tests.calibration.scripted import _STEPS, TRAY, ScriptedScanner
 from tests.calibration.synthetic import EXPONENT, SCANNER, X0_UM, bundle, true_curves
@@ -75,6 +75,10 @@ def test_bundle_is_usable_and_names_its_scanner(
     assert active is not None
     assert active.id == made.id
     assert active.state(24, SCANNER.model_dump_json()) == "CALIBRATED"
+    manifest = active.manifest
+    assert [step.step for step in manifest.steps] == list(STEPS)
+    assert manifest.thresholds_ev == (20_000, 40_000)
+    assert manifest.limits["max_bad_pixels"] == Limits().max_bad_pixels
 
 
 BROKEN: dict[str, tuple[dict[str, Any], str, str]] = {
