@@ -22,6 +22,7 @@ import spead2.recv
 from firmware_bridge import detector_format as fmt
 from firmware_bridge import realtime
 from firmware_bridge.detector_sequence import Frame, FrameSequence
+from firmware_bridge.detector_socket import bound_socket, checked
 from firmware_bridge.scanner import BINS, COLUMNS
 
 __all__ = ["DetectorError", "DetectorStats", "DetectorStream", "Frame"]
@@ -72,10 +73,21 @@ class DetectorStream:
     """Receives the frames of one detector. Use as a context manager.
 
     ``rows`` is what the lane expects; a stream of another size or version raises :class:`DetectorError`.
-    ``fifo_priority`` 0 leaves the receiver thread at normal priority.
+    ``fifo_priority`` 0 leaves the receiver thread at normal priority. ``passed``: a socket that is bound already
+    (see :mod:`firmware_bridge.detector_socket`); the stream owns and closes it, and ``port`` must be its port
+    (0: any). What waits in its buffer, from before this process, is received too.
     """
 
-    def __init__(self, host: str, port: int, rows: int, *, buffer_mib: int = 64, fifo_priority: int = 20) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        rows: int,
+        *,
+        buffer_mib: int = 64,
+        fifo_priority: int = 20,
+        passed: socket.socket | None = None,
+    ) -> None:
         self.rows = rows
         frame_bytes = fmt.counts_bytes(rows)
         self._sequence = FrameSequence(REORDER_FRAMES, frame_bytes)
@@ -83,17 +95,13 @@ class DetectorStream:
         self._packets_known = False
         self._rejected = 0
         self._held_since = 0.0
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._socket = socket.socket(family, socket.SOCK_DGRAM)
         try:
-            self.buffer_bytes = realtime.grow_receive_buffer(self._socket, buffer_mib * realtime.MIB)
-            self._socket.bind((host, port))
-        except OSError as error:
-            self._socket.close()
-            raise DetectorError(
-                f"detector stream: cannot listen on {host}:{port} ({error.strerror or error}); "
-                "is another readout running?"
-            ) from error
+            self._socket = bound_socket(host, port) if passed is None else checked(passed, port)
+        except ValueError as error:
+            raise DetectorError(f"detector stream: {error}") from error
+        self.buffer_bytes = realtime.grow_receive_buffer(self._socket, buffer_mib * realtime.MIB)
+        # A passed socket may have dropped packets while nobody read it.
+        self._drops_before = realtime.udp_drops(self._socket)
         self.port: int = self._socket.getsockname()[1]
         before = realtime.threads()
         self._pool = spead2.ThreadPool(1)
@@ -172,7 +180,7 @@ class DetectorStream:
             lost_packets=max(counts.lost_frames, lost_packets),
             rejected=self._rejected,
             restarts=counts.restarts,
-            kernel_drops=realtime.udp_drops(self._socket) if self._socket.fileno() >= 0 else 0,
+            kernel_drops=realtime.udp_drops(self._socket) - self._drops_before if self._socket.fileno() >= 0 else 0,
         )
 
     def _take(self, heap: spead2.recv.Heap | spead2.recv.IncompleteHeap) -> list[Frame]:

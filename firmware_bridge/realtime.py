@@ -40,11 +40,14 @@ def grow_receive_buffer(sock: socket.socket, size: int) -> int:
 
     The kernel doubles the number for its own bookkeeping; the value returned is the half of what it reports.
     """
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, size)
-    except PermissionError:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
     granted = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
+    # Asking again without the right to force it would shrink a buffer that a .socket unit made large.
+    if granted < size:
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, size)
+        except PermissionError:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+        granted = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
     if granted < size:
         _LOG.warning(
             "receive buffer is %.1f MiB instead of %.1f: set net.core.rmem_max=%d, or ReceiveBuffer= in a .socket unit",

@@ -24,6 +24,7 @@ from edge.readout.masks import ActiveMask
 from edge.readout.outbox import Outbox
 from edge.spool import Spool
 from firmware_bridge.detector import DetectorError, DetectorStream
+from firmware_bridge.detector_socket import passed_socket
 
 NAME = "readout"
 TOPIC = "slab"
@@ -163,6 +164,7 @@ def _body(config: Config, bus: Bus) -> None:
         config.scanner.rows,
         buffer_mib=detector.receive_buffer_mib,
         fifo_priority=detector.fifo_priority,
+        passed=passed_socket(NAME),
     ) as stream:
         Service(config, bus, stream).run()
 
