@@ -119,7 +119,7 @@ class ReadoutEngine:
         if silent_s > SILENCE_S:
             for bag in tuple(self._bags.values()):
                 if now - bag.window.opened_s > SILENCE_S:
-                    self._give_up(bag, Fault.INCOMPLETE_SCAN, f"no frame for {silent_s:.1f} s")
+                    self._give_up(bag, Fault.DETECTOR_FAULT, f"no frame for {silent_s:.1f} s")
         return self._flush()
 
     def abandon(self, bag_id: str, fault: Fault, why: str) -> list[SlabOut]:

@@ -1,10 +1,11 @@
-"""What a bad network does to packets: loses, doubles, displaces and delays them, reproducibly."""
+"""What a bad network does to packets, reproducibly, and what else goes wrong with the detector's stream."""
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable
-from typing import Final, Protocol
+from dataclasses import dataclass
+from typing import ClassVar, Final, Protocol
 
 import numpy as np
 
@@ -73,3 +74,39 @@ class BadNetwork:
     def _hold(self, packet: bytes, delay: int) -> None:
         self._count += 1
         heapq.heappush(self._held, (self._position + 1 + delay, self._count, packet))
+
+
+@dataclass(frozen=True)
+class Losses:
+    """A network that only loses packets; see :class:`PacketFaults`."""
+
+    packet_loss: float
+    duplicate: float = 0.0
+    reorder: float = 0.0
+    late: float = 0.0
+
+
+class StreamFaults:
+    """Faults of the whole detector stream, whatever lies on the belt.
+
+    ``packet_loss``: this fraction of packets is lost. ``silence``: nothing is sent, frame numbers go on.
+    ``clock_jump``: the detector's clock goes ahead by this many seconds (negative: back) until it is set right.
+    """
+
+    FAULTS: ClassVar[tuple[str, ...]] = ("packet_loss", "silence", "clock_jump")
+
+    def __init__(self) -> None:
+        self.losses: Losses | None = None
+        self.silent = False
+        self.clock_offset_ns = 0
+
+    def inject(self, fault: str, value: float = 1.0) -> None:
+        """Begin one of FAULTS, or end it with ``value`` 0; ValueError for another name."""
+        if fault == "packet_loss":
+            self.losses = Losses(min(1.0, value)) if value > 0 else None
+        elif fault == "silence":
+            self.silent = value != 0
+        elif fault == "clock_jump":
+            self.clock_offset_ns = round(value * 1e9)
+        else:
+            raise ValueError(f"detector stream: no fault {fault!r}; it has {', '.join(self.FAULTS)}")

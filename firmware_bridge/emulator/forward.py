@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from firmware_bridge.emulator import _native, optics
+from firmware_bridge.emulator.alignment import Alignment, aligned
 from firmware_bridge.emulator.materials import BASIS, DELTA, Material, attenuation_basis
 from firmware_bridge.emulator.settings import EmulatorSettings
 from firmware_bridge.emulator.texture import texture
@@ -24,6 +25,8 @@ F64 = npt.NDArray[np.float64]
 
 #: Maps of a canvas after the attenuation basis: scatter P and Q (τ² E⁴ = P + Q ln E), electrons · mm.
 SCATTER, SCATTER_LOG, ELECTRONS = BASIS, BASIS + 1, BASIS + 2
+#: Place of τ² in the true images.
+TAU2 = 2
 #: Grid lines of u handled together: bounds memory.
 CHUNK = 128
 #: λ = HC / E in µm keV.
@@ -131,13 +134,18 @@ def exposure_mas(scanner: Scanner) -> float:
 
 
 def expected_counts(
-    scanner: Scanner, settings: EmulatorSettings, images: F32, x0_um: float, out: F32, u0: int = 0
+    scanner: Scanner, settings: EmulatorSettings, images: F32, masks: Alignment | float, out: F32, u0: int = 0
 ) -> None:
     """Mean counts per frame-pixel of unit gain behind ``images`` (n_u, 2, 4, rows).
 
-    Written to ``out[:, u0 : u0 + n_u]``, out being (2, ≥ u0 + n_u, 4, rows).
+    Written to ``out[:, u0 : u0 + n_u]``, out being (2, ≥ u0 + n_u, 4, rows). ``masks``: how they stand, or x0 in µm.
     """
-    x_rows = optics.sample_points_um(scanner, x0_um, centre_offsets_um(scanner, settings))
+    masks = aligned(masks)
+    x_rows = optics.sample_points_um(scanner, masks.centres_um(scanner), centre_offsets_um(scanner, settings))
+    wider = masks.variance_um2(scanner)
+    if wider.any():
+        images = images.copy()
+        images[:, :, TAU2] += wider.astype(np.float32)
     x_rows = np.mod(x_rows, GROUPS * scanner.m1_period_um)
     split = optics.beams(scanner)
     exposure = exposure_mas(scanner)
@@ -155,12 +163,12 @@ def expected_counts(
     )
 
 
-def canvas_counts(canvas: Canvas, settings: EmulatorSettings, x0_um: float) -> F32:
+def canvas_counts(canvas: Canvas, settings: EmulatorSettings, masks: Alignment | float) -> F32:
     """Mean counts of a whole canvas: (2, n_u, 4, rows) float32."""
     scanner = canvas.scanner
     n_u = canvas.maps.shape[0]
     out = np.empty((2, n_u, GROUPS, scanner.rows), dtype=np.float32)
     for first in range(0, n_u, CHUNK):
         last = min(first + CHUNK, n_u)
-        expected_counts(scanner, settings, canvas.images(first, last), x0_um, out, first)
+        expected_counts(scanner, settings, canvas.images(first, last), masks, out, first)
     return out

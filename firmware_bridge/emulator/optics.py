@@ -144,7 +144,10 @@ def energy_weights(scanner: Scanner) -> tuple[F32, F64]:
     return np.ascontiguousarray(coarse[used], dtype=np.float32), averaging[used]
 
 
-def sample_points_um(scanner: Scanner, x0_um: float, centre_offsets_um: F64) -> F64:
-    """Sample points x_g = x0 + p·g of every group and row on the axis of :func:`group_curve`: (GROUPS, rows)."""
+def sample_points_um(scanner: Scanner, x0_um: F64, centre_offsets_um: F64) -> F64:
+    """Sample points x_g = x0 + p·g of every group and row on the axis of :func:`group_curve`: (GROUPS, rows).
+
+    ``x0_um``, ``centre_offsets_um``: (rows,).
+    """
     groups = np.arange(GROUPS)[:, None] * scanner.m1_period_um
-    return np.asarray(x0_um + groups - centre_offsets_um[None, :])
+    return np.asarray(x0_um[None, :] + groups - centre_offsets_um[None, :])

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from firmware_bridge.emulator import _native, forward, scenes
+from firmware_bridge.emulator.alignment import Alignment
 from firmware_bridge.emulator.plan import PlanItem
 from firmware_bridge.emulator.settings import EmulatorSettings
 from firmware_bridge.scanner import COLUMNS, GROUPS, Scanner
@@ -43,12 +44,15 @@ class PreparedScene:
     truth: dict[str, Any]
 
 
-def air(scanner: Scanner, settings: EmulatorSettings, x0_um: float) -> F32:
-    """Mean counts per frame-pixel of unit gain without object, mask M1 at ``x0_um``: (2, 4, rows) float32."""
+def air(scanner: Scanner, settings: EmulatorSettings, masks: Alignment | float) -> F32:
+    """Mean counts per frame-pixel of unit gain without object: (2, 4, rows) float32.
+
+    ``masks``: how they stand, or only the place x0 of M1, µm; so everywhere in this module.
+    """
     images = np.zeros((1, 2, 4, scanner.rows), dtype=np.float32)
     images[:, :, (0, 3)] = 1.0
     out = np.empty((2, 1, GROUPS, scanner.rows), dtype=np.float32)
-    forward.expected_counts(scanner, settings, images, x0_um, out)
+    forward.expected_counts(scanner, settings, images, masks, out)
     return np.ascontiguousarray(out[:, 0])
 
 
@@ -61,14 +65,14 @@ def draw(scanner: Scanner, settings: EmulatorSettings, item: PlanItem) -> tuple[
     return canvas, scene
 
 
-def prepare(scanner: Scanner, settings: EmulatorSettings, item: PlanItem, x0_um: float) -> PreparedScene:
-    """Draw the item's scene and compute its mean counts for mask position ``x0_um``; takes about a second."""
+def prepare(scanner: Scanner, settings: EmulatorSettings, item: PlanItem, masks: Alignment | float) -> PreparedScene:
+    """Draw the item's scene and compute its mean counts with the masks as given; takes about a second."""
     canvas, scene = draw(scanner, settings, item)
     return PreparedScene(
         length_um=scene.length_mm * 1e3,
         u0_um=canvas.u0_um,
         du_um=canvas.du_um,
-        expected=forward.canvas_counts(canvas, settings, x0_um),
+        expected=forward.canvas_counts(canvas, settings, masks),
         truth=scene.truth,
     )
 
@@ -89,7 +93,9 @@ def pixel_gains(scanner: Scanner, settings: EmulatorSettings) -> tuple[F32, npt.
 class FrameRenderer:
     """Draws the frames of one emulated scanner. Same arguments and same calls give the same counts."""
 
-    def __init__(self, scanner: Scanner, settings: EmulatorSettings, x0_um: float, seed: int | None = None) -> None:
+    def __init__(
+        self, scanner: Scanner, settings: EmulatorSettings, masks: Alignment | float, seed: int | None = None
+    ) -> None:
         self.scanner = scanner
         self.settings = settings
         gain, hot = pixel_gains(scanner, settings)
@@ -98,11 +104,11 @@ class FrameRenderer:
         offsets = [spread * offset for offset in scanner.column_offsets_um()]
         noise = settings.seed if seed is None else seed
         self._core = _native.FrameCore(offsets, gain, hot.tolist(), settings.hot_counts, noise)
-        self._air = air(scanner, settings, x0_um)
+        self._air = air(scanner, settings, masks)
 
-    def set_mask(self, x0_um: float) -> None:
-        """Move M1: changes what the columns see beside the prepared scenes (which keep the x0 they were made for)."""
-        self._air = air(self.scanner, self.settings, x0_um)
+    def set_mask(self, masks: Alignment | float) -> None:
+        """Move the masks: changes what is seen beside the prepared scenes (which stay as they were made)."""
+        self._air = air(self.scanner, self.settings, masks)
 
     def frame(
         self,

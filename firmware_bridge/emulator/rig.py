@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+from firmware_bridge.emulator.alignment import Alignment
 from firmware_bridge.emulator.axis_device import AxisDevice
 from firmware_bridge.emulator.belt_device import BeltDevice
 from firmware_bridge.emulator.clock import FrameClock
@@ -46,13 +47,13 @@ class Rig:
         for port in (self._belt_port, self._axis_port):
             self._poll.register(port.fd, select.POLLIN)
         self.world = World(scanner, settings)
-        self._mask_um = self.axis.position_um
+        self._masks = self._alignment()
         self._mask_moved_s = float("-inf")
-        self._renderer = FrameRenderer(scanner, settings, self._mask_um)
+        self._renderer = FrameRenderer(scanner, settings, self._masks)
         rate = scanner.frame_rate_hz * settings.time_scale
         self._exposure_ns = round(1e9 / scanner.frame_rate_hz)
         self._detector = DetectorDevice(lane.host, lane.port, scanner.rows, rate, seed=settings.seed)
-        self._scenes = SceneSupply(plan.items, config)
+        self._scenes = SceneSupply(plan.items, scanner, config)
         self.clock = FrameClock(1.0 / rate, time.monotonic())
         self._wall_offset_s = time.time() - time.monotonic()
         self.frames = 0
@@ -113,17 +114,20 @@ class Rig:
 
     def _supply(self) -> None:
         now = time.monotonic()
-        position = self.axis.position_um
-        if abs(position - self._mask_um) > MASK_STEP_UM:
-            self._mask_um, self._mask_moved_s = position, now
-            self._renderer.set_mask(position)
+        masks = self._alignment()
+        if masks.distance_um(self._masks, self._lane.scanner) > MASK_STEP_UM:
+            self._masks, self._mask_moved_s = masks, now
+            self._renderer.set_mask(masks)
         rested = self.axis.at_rest and now - self._mask_moved_s > MASK_REST_S
         if not rested or not self.world.room:
             return
-        prepared = self._scenes.ready(position)
+        prepared = self._scenes.ready(masks)
         if prepared is not None and self.belt.moving:
             self.world.place(*prepared)
-            self._scenes.take(position)
+            self._scenes.take(masks)
+
+    def _alignment(self) -> Alignment:
+        return Alignment.of(self._lane.scanner, self._lane.emulator, {"m1_x": self.axis.position_um})
 
     def _expose(self, start_um: float, stop_um: float) -> None:
         scanner, settings = self._lane.scanner, self._lane.emulator

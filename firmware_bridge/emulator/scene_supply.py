@@ -1,4 +1,4 @@
-"""Scenes prepared ahead by a child process, one at a time, always for the mask position that is asked for."""
+"""Scenes prepared ahead by a child process, one at a time, always for the masks as they stand."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from typing import Final
 
 import numpy as np
 
+from firmware_bridge.emulator.alignment import Alignment
 from firmware_bridge.emulator.plan import PlanItem
 from firmware_bridge.emulator.render import PreparedScene
+from firmware_bridge.scanner import Scanner
 
 #: A scene prepared for a mask this near is good, µm (readout steps of the axis).
 SAME_MASK_UM: Final = 0.02
@@ -26,12 +28,13 @@ class SceneError(RuntimeError):
 
 
 class SceneSupply:
-    """Prepares the items of a plan in order. Poll :meth:`ready` with the present mask position. Context manager."""
+    """Prepares the items of a plan in order. Poll :meth:`ready` with the masks as they stand. Context manager."""
 
-    def __init__(self, items: tuple[PlanItem, ...], config: Path | None) -> None:
+    def __init__(self, items: tuple[PlanItem, ...], scanner: Scanner, config: Path | None) -> None:
         self._items = items
+        self._scanner = scanner
         self._next = 0
-        self._asked_x0_um: float | None = None
+        self._asked: Alignment | None = None
         self._scene: PreparedScene | None = None
         self._buffer = b""
         folder = _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else None
@@ -64,29 +67,29 @@ class SceneSupply:
         """True when every item has been taken."""
         return self._next >= len(self._items)
 
-    def ready(self, x0_um: float) -> tuple[PlanItem, PreparedScene] | None:
-        """The next item if it is prepared for the mask at ``x0_um``; never waits. :meth:`take` moves on."""
+    def ready(self, masks: Alignment) -> tuple[PlanItem, PreparedScene] | None:
+        """The next item if it is prepared for these masks; never waits. :meth:`take` moves on."""
         if self.exhausted:
             return None
         self._collect()
-        if self._scene is not None and self._fits(x0_um):
+        if self._scene is not None and self._fits(masks):
             return self._items[self._next], self._scene
-        if self._scene is not None or self._asked_x0_um is None:
-            self._ask(x0_um)
+        if self._scene is not None or self._asked is None:
+            self._ask(masks)
         return None
 
-    def take(self, x0_um: float) -> None:
+    def take(self, masks: Alignment) -> None:
         """Go on to the next item; its preparation starts at once."""
-        self._scene, self._asked_x0_um = None, None
+        self._scene, self._asked = None, None
         self._next += 1
-        self.ready(x0_um)
+        self.ready(masks)
 
-    def _fits(self, x0_um: float) -> bool:
-        return self._asked_x0_um is not None and abs(self._asked_x0_um - x0_um) <= SAME_MASK_UM
+    def _fits(self, masks: Alignment) -> bool:
+        return self._asked is not None and self._asked.distance_um(masks, self._scanner) <= SAME_MASK_UM
 
-    def _ask(self, x0_um: float) -> None:
-        request = {"item": self._items[self._next].model_dump(mode="json"), "x0_um": x0_um}
-        self._scene, self._asked_x0_um = None, x0_um
+    def _ask(self, masks: Alignment) -> None:
+        request = {"item": self._items[self._next].model_dump(mode="json"), "masks": list(masks)}
+        self._scene, self._asked = None, masks
         assert self._child.stdin is not None
         try:
             self._child.stdin.write(json.dumps(request).encode() + b"\n")

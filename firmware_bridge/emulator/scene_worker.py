@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 
 from firmware_bridge.emulator import lane_file, render
+from firmware_bridge.emulator.alignment import Alignment
 from firmware_bridge.emulator.plan import PlanItem
 
 #: Scenes wait for nobody: the frame clock goes first.
@@ -30,7 +31,7 @@ def main() -> int:
     for number, line in enumerate(sys.stdin):
         request = json.loads(line)
         scene = render.prepare(
-            lane.scanner, lane.emulator, PlanItem.model_validate(request["item"]), float(request["x0_um"])
+            lane.scanner, lane.emulator, PlanItem.model_validate(request["item"]), Alignment(*request["masks"])
         )
         path = folder / f"scene-{number}.npy"
         np.save(path, scene.expected)

@@ -126,7 +126,7 @@ def test_a_silent_detector_ends_the_bag_as_incomplete(until_mm: float) -> None:
     slabs = drive(readout, frames_at(list(np.arange(0.0, until_mm * 1e3, STEP_UM))), [entry("a", 5.0)], [4, 12])
     assert readout.on_tick(SILENCE_S * 0.9) == []
     slabs += readout.on_tick(SILENCE_S * 1.1)
-    assert check_protocol(slabs).fault is Fault.INCOMPLETE_SCAN
+    assert check_protocol(slabs).fault is Fault.DETECTOR_FAULT
     assert readout.open_bags == ()
     # It comes back: the given-up bag stays closed, the next one is fine.
     later = frames_at(list(np.arange(until_mm * 1e3, until_mm * 1e3 + 70e3, STEP_UM)))
