@@ -6,30 +6,42 @@ import logging
 import secrets
 import time
 from collections import deque
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Literal
+from typing import Final
 
 from firmware_bridge import belt_packets as wire
-from firmware_bridge.belt_packets import Kind, Packet
+from firmware_bridge.belt_events import BeltEvent, EventOrder
+from firmware_bridge.belt_packets import Kind, Light, Packet
 from firmware_bridge.serial_link import LinkError, SerialLink
 
-__all__ = ["BeltController", "BeltError", "BeltEvent", "BeltRefused", "BeltVersionError", "LinkError"]
+__all__ = [
+    "BeltController",
+    "BeltError",
+    "BeltEvent",
+    "BeltRefused",
+    "BeltSilentError",
+    "BeltVersionError",
+    "Light",
+    "LinkError",
+]
 
 _LOG = logging.getLogger(__name__)
-EventKind = Literal["bag_entry", "bag_exit", "interlock", "encoder"]
 #: A command is sent this often before the controller counts as dead, with this pause between.
 ATTEMPTS: Final = 4
 ANSWER_S: Final = 0.5
 #: Reads per look at the port: a babbling device cannot hold the caller.
 MAX_READS: Final = 16
 #: This driver, in the packets it sends.
-_DRIVER_VERSION: Final = (0, 1)
+_DRIVER_VERSION: Final = (0, 2)
 
 
 class BeltError(RuntimeError):
     """The belt controller does not answer as it should."""
+
+
+class BeltSilentError(BeltError):
+    """The controller was there and says nothing any more; the text says for how long."""
 
 
 class BeltVersionError(BeltError):
@@ -38,25 +50,6 @@ class BeltVersionError(BeltError):
 
 class BeltRefused(BeltError):  # noqa: N818 - a refusal is not a fault
     """The controller refused a command; the text is its reason."""
-
-
-@dataclass(frozen=True)
-class BeltEvent:
-    """Something that happened at the belt.
-
-    ``seq`` counts bag and interlock events without a gap within one ``boot`` of the controller; an encoder report has
-    the seq of the last event before it. ``closed``: interlock events and encoder reports. ``moving``, ``clear_line``:
-    encoder reports only.
-    """
-
-    kind: EventKind
-    seq: int
-    encoder: int
-    boot: int
-    tag: str = ""
-    closed: bool | None = None
-    moving: bool | None = None
-    clear_line: bool | None = None
 
 
 class BeltController:
@@ -71,13 +64,11 @@ class BeltController:
         self._link = SerialLink(path, "belt controller")
         self._decoder = wire.Decoder()
         self._boot = secrets.randbits(32)
-        self._command_seq = 0
-        self._controller_boot = 0
-        self._expected: int | None = None
-        self._handed_out: int | None = None
-        self._acknowledged = 0
-        self._events: deque[BeltEvent] = deque()
-        self._replies: deque[Packet] = deque()
+        # Not 0: what the controller still answers to the program before this one shall match no command of ours.
+        self._command_seq = secrets.randbits(31)
+        self._order = EventOrder()
+        self._heard_s = time.monotonic()
+        self._replies: deque[Packet] = deque(maxlen=MAX_READS)
         self.firmware = (0, 0)
         self.name = ""
         try:
@@ -95,7 +86,7 @@ class BeltController:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None:
-            self._handed_out = None
+            self._order.forget()
         self.close()
 
     def close(self) -> None:
@@ -116,18 +107,28 @@ class BeltController:
         """Packets that failed a check; the controller repeats what mattered."""
         return self._decoder.corrupt
 
+    @property
+    def silent_s(self) -> float:
+        """Seconds since a packet of the controller was read; its encoder reports come every ENCODER_PERIOD_S."""
+        return time.monotonic() - self._heard_s
+
     def poll(self) -> list[BeltEvent]:
-        """Acknowledge the events returned last; return the new ones in order, each once. Never waits."""
+        """Acknowledge the events returned last; return the new ones in order, each once. Never waits.
+
+        :class:`BeltSilentError` when the controller has been mute for SILENCE_S: close it, and open it again later.
+        """
         self._acknowledge()
         self._receive(0.0)
-        events = list(self._events)
-        self._events.clear()
-        numbered = [event.seq for event in events if event.kind != "encoder"]
-        self._handed_out = numbered[-1] if numbered else None
-        return events
+        if self.silent_s > wire.SILENCE_S:
+            raise BeltSilentError(
+                f"belt controller at {self._link.path} has said nothing for {self.silent_s:.1f} s, and should report "
+                f"every {wire.ENCODER_PERIOD_S} s ({self.corrupt_packets} corrupt packets so far); does its firmware "
+                "hang, or is the line disturbed? Power it off and on if it stays silent"
+            )
+        return self._order.hand_out()
 
     def start_belt(self) -> None:
-        """Start the belt; :class:`BeltRefused` while the interlock is open."""
+        """Start the belt; :class:`BeltRefused` while the interlock is open or the emergency stop is in force."""
         self._command(Kind.START)
 
     def stop_belt(self) -> None:
@@ -137,9 +138,22 @@ class BeltController:
     def clear_line(self, encoder_from: int, encoder_to: int) -> None:
         """Energise the clear line while the encoder is in [from, to): one bag's passage of the diverter.
 
-        :class:`BeltRefused` when the window is empty, past, longer than a bag, or touches another bag's window.
+        :class:`BeltRefused` when the window is empty, past, longer than a bag, or touches another bag's window, while
+        the interlock is open or the emergency stop in force, and when the controller has restarted since the last
+        :meth:`poll`: the counts are those of its earlier life.
         """
-        self._command(Kind.CLEAR_LINE, encoder_from, encoder_to)
+        self._command(Kind.CLEAR_LINE, self._order.told_boot, encoder_from, encoder_to)
+
+    def reset_estop(self) -> None:
+        """Take back an emergency stop whose button is out again, and start nothing.
+
+        :class:`BeltRefused` while the button is in.
+        """
+        self._command(Kind.RESET_ESTOP)
+
+    def set_lights(self, red: bool, amber: bool, green: bool) -> None:
+        """Lamps of the stack light; the controller itself shows red, and no green, when something is wrong."""
+        self._command(Kind.SET_LIGHTS, Light.RED * red | Light.AMBER * amber | Light.GREEN * green)
 
     def heartbeat(self) -> None:
         """Tell the controller that the lane lives; send it at least twice per HEARTBEAT_TIMEOUT_S."""
@@ -162,6 +176,11 @@ class BeltController:
                     reply = self._replies.popleft()
                     if reply.seq == self._command_seq:
                         return reply
+        if kind is Kind.HELLO and self._decoder.old > 1:
+            raise BeltVersionError(
+                f"belt controller at {self._link.path} speaks protocol 1 (CRC-16); this driver needs protocol "
+                f"{wire.PROTOCOL}: update the controller's firmware to {_dotted(wire.OLDEST_FIRMWARE)} or later"
+            )
         raise BeltError(
             f"belt controller at {self._link.path} did not answer {kind.name} after {ATTEMPTS} attempts; "
             "is it powered, and is this its port?"
@@ -171,10 +190,9 @@ class BeltController:
         self._link.write(wire.encode(Packet(kind, seq, self._boot, values, wire.PROTOCOL, _DRIVER_VERSION)))
 
     def _acknowledge(self) -> None:
-        if self._handed_out is not None:
-            self._acknowledged = self._handed_out
-            self._handed_out = None
-            self._send(Kind.ACK, self._acknowledged, self._controller_boot)
+        seq = self._order.acknowledge()
+        if seq is not None:
+            self._send(Kind.ACK, seq, self._order.boot)
 
     def _receive(self, timeout_s: float) -> None:
         for _ in range(MAX_READS):
@@ -184,63 +202,26 @@ class BeltController:
             timeout_s = 0.0
             for packet in self._decoder.feed(data):
                 self._check_version(packet)
+                self._heard_s = time.monotonic()
                 self._take(packet)
 
     def _check_version(self, packet: Packet) -> None:
         if packet.protocol != wire.PROTOCOL or packet.firmware < wire.OLDEST_FIRMWARE:
             raise BeltVersionError(
-                f"belt controller at {self._link.path}: firmware {packet.firmware[0]}.{packet.firmware[1]} speaks "
+                f"belt controller at {self._link.path}: firmware {_dotted(packet.firmware)} speaks "
                 f"protocol {packet.protocol}; this driver needs protocol {wire.PROTOCOL} and firmware "
-                f"{wire.OLDEST_FIRMWARE[0]}.{wire.OLDEST_FIRMWARE[1]} or later; update the older of the two"
+                f"{_dotted(wire.OLDEST_FIRMWARE)} or later; update the older of the two"
             )
 
     def _take(self, packet: Packet) -> None:
         kind = Kind(packet.kind)
-        if kind is Kind.WELCOME:
-            # The controller says where its events begin that nobody has acknowledged.
-            self._controller_boot, self._expected = packet.boot, int(packet.values[0])
+        if kind is Kind.WELCOME and packet.seq == self._command_seq:
+            self._order.begin(packet.boot, int(packet.values[0]))
         if kind in (Kind.WELCOME, Kind.REPLY):
             self._replies.append(packet)
-        if self._expected is None or not (kind in wire.EVENTS or kind is Kind.ENCODER):
-            return
-        if packet.boot != self._controller_boot:
-            _LOG.warning("belt controller restarted: its encoder and its events begin again")
-            self._controller_boot, self._expected, self._handed_out, self._acknowledged = packet.boot, 1, None, 0
-        if kind is Kind.ENCODER:
-            self._events.append(_event(kind, packet))
-            self._skip_dropped(int(packet.values[4]))
-        elif packet.seq == self._expected:
-            self._events.append(_event(kind, packet))
-            self._expected += 1
-        elif packet.seq <= self._acknowledged:
-            # Repeated although handled: the acknowledgement got lost on the line.
-            self._send(Kind.ACK, self._acknowledged, self._controller_boot)
-
-        # A later seq means that a packet got lost on the line; the controller repeats all from the missing one.
-
-    def _skip_dropped(self, oldest: int) -> None:
-        """The controller keeps a bounded number of events: what is older than ``oldest`` will not come any more."""
-        if self._expected is not None and oldest > self._expected:
-            _LOG.error(
-                "belt controller: events %d to %d are lost; nobody took them in time", self._expected, oldest - 1
-            )
-            self._expected = oldest
+        elif (kind in wire.EVENTS or kind is Kind.ENCODER) and self._order.take(packet):
+            self._send(Kind.ACK, self._order.acknowledged, self._order.boot)
 
 
-def _event(kind: Kind, packet: Packet) -> BeltEvent:
-    encoder = int(packet.values[0])
-    if kind is Kind.BAG_ENTRY:
-        return BeltEvent("bag_entry", packet.seq, encoder, packet.boot, tag=str(packet.values[1]))
-    if kind is Kind.BAG_EXIT:
-        return BeltEvent("bag_exit", packet.seq, encoder, packet.boot)
-    if kind is Kind.INTERLOCK:
-        return BeltEvent("interlock", packet.seq, encoder, packet.boot, closed=bool(packet.values[1]))
-    return BeltEvent(
-        "encoder",
-        packet.seq,
-        encoder,
-        packet.boot,
-        moving=bool(packet.values[1]),
-        clear_line=bool(packet.values[2]),
-        closed=bool(packet.values[3]),
-    )
+def _dotted(version: tuple[int, int]) -> str:
+    return f"{version[0]}.{version[1]}"

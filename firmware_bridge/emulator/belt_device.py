@@ -1,21 +1,23 @@
-"""The belt and interlock controller as its firmware sees the world: bytes in, bytes out, time given from outside."""
+"""The belt and interlock controller as its firmware sees the world: bytes in, bytes out, time given from outside.
+
+It implements docs/reference/belt-protocol.md; what moves and what is energised is in belt_machine.py.
+"""
 
 from __future__ import annotations
 
 import secrets
 from collections import deque
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 from firmware_bridge import belt_packets as wire
-from firmware_bridge.belt_packets import Kind, Packet
+from firmware_bridge.belt_packets import Kind, Light, Packet
+from firmware_bridge.emulator.belt_machine import BeltMachine
 
-FIRMWARE: Final = (1, 0)
+FIRMWARE: Final = (2, 0)
 NAME: Final = "Darklane emulated belt controller"
 #: Events kept for a lane that does not acknowledge; the oldest goes first, and its gap in seq shows it.
 MAX_EVENTS: Final = 256
-#: Clear-line windows waiting for their bag to reach the diverter.
-MAX_WINDOWS: Final = 16
 
 
 @dataclass
@@ -26,110 +28,192 @@ class BeltDevice:
     protocol: int = wire.PROTOCOL
     firmware: tuple[int, int] = FIRMWARE
 
+    #: What :meth:`inject` takes.
+    FAULTS: ClassVar[tuple[str, ...]] = ("interlock", "estop", "encoder_slip", "reboot", "mute")
+
     def __post_init__(self) -> None:
-        self.encoder = 0
-        self.moving = False
-        self.interlock_closed = True
-        self.clear_line = False
+        self.machine = BeltMachine(self.encoder_um)
+        self._mute = False
+        # Encoder: what the belt has really travelled, what the wheel did not see of it, and where counting began.
+        self._true = 0
+        self._slip = 0.0
+        self._unseen = 0.0
+        self._start()
+
+    def _start(self) -> None:
+        """Power comes on: everything that the page calls volatile is new."""
         self.decoder = wire.Decoder()
-        self._boot = secrets.randbits(32)
+        self.boot = secrets.randbits(32)
+        self._now_us = 0
+        self._zero_s: float | None = None
         self._next_seq = 1
         self._events: deque[Packet] = deque(maxlen=MAX_EVENTS)
         self._sent = 0
         self._repeat_at = 0.0
         self._report_at = 0.0
-        self._heard_at: float | None = None
-        self._windows: list[tuple[int, int]] = []
-        self._last_command: tuple[int, int] | None = None
+        self._lane: int | None = None
+        self._last_command: tuple[int, int] = (0, -1)
         self._last_reply = b""
 
+    @property
+    def encoder(self) -> int:
+        """What the encoder reads. Set it to the belt's true travel in counts: slip and restarts are taken off."""
+        return self._reading(self._true)
+
+    @encoder.setter
+    def encoder(self, true: int) -> None:
+        self._unseen += (true - self._true) * self._slip
+        self._true = true
+
+    @property
+    def moving(self) -> bool:
+        """True while the belt runs."""
+        return self.machine.moving
+
+    @property
+    def interlock_closed(self) -> bool:
+        """True while every door of the cabinet is closed."""
+        return self.machine.interlock_closed
+
+    @property
+    def estop_latched(self) -> bool:
+        """True from the push of the button until RESET_ESTOP."""
+        return self.machine.latched
+
+    @property
+    def beam_permitted(self) -> bool:
+        """The safety contact towards the x-ray tube: closed while the doors are, and no emergency stop is in force."""
+        return self.machine.safe
+
+    @property
+    def clear_line(self) -> bool:
+        """True while the clear line is energised."""
+        return self.machine.clear_line
+
+    @property
+    def lights(self) -> Light:
+        """Lamps that are lit."""
+        return self.machine.lights
+
     def bag_entry(self, encoder: int, tag: str) -> None:
-        """The entry light barrier was broken when the encoder stood at ``encoder``."""
-        self._event(Kind.BAG_ENTRY, encoder, tag)
+        """The entry light barrier was broken when the belt had travelled ``encoder`` counts."""
+        self._event(Kind.BAG_ENTRY, self._reading(encoder), tag)
 
     def bag_exit(self, encoder: int) -> None:
         """The entry light barrier became free again."""
-        self._event(Kind.BAG_EXIT, encoder)
+        self._event(Kind.BAG_EXIT, self._reading(encoder))
 
     def set_interlock(self, closed: bool) -> None:
         """A door of the cabinet moved: open stops the belt and takes back every clear-line window."""
-        if closed != self.interlock_closed:
-            self.interlock_closed = closed
-            if not closed:
-                self.moving = False
-                self._windows.clear()
+        if self.machine.set_interlock(closed):
             self._event(Kind.INTERLOCK, self.encoder, closed)
+
+    def set_estop(self, pressed: bool) -> None:
+        """The button went in (the stop is latched) or came out (it stays latched until it is reset)."""
+        if self.machine.set_estop(pressed):
+            self._report_estop()
+
+    def inject(self, fault: str, value: float = 1.0) -> None:
+        """Bring about ``fault``; ``value`` 0 heals it. ValueError names the faults there are.
+
+        ``interlock``: a door is open. ``estop``: the button is in; healed, it is out, and the stop waits for its
+        reset. ``encoder_slip``: share of the belt's travel that the encoder does not see (1: it stands; above 1: it
+        runs backwards); healed, it counts on from where it is. ``reboot``: the controller starts again, once.
+        ``mute``: it sends nothing, and does all the rest.
+        """
+        if fault not in self.FAULTS:
+            raise ValueError(f"belt controller has no fault {fault!r}; it has {', '.join(self.FAULTS)}")
+        if fault == "interlock":
+            self.set_interlock(not value)
+        elif fault == "estop":
+            self.set_estop(bool(value))
+        elif fault == "encoder_slip":
+            self._slip = value
+        elif fault == "mute":
+            self._mute = bool(value)
+        elif value:
+            self._reboot()
 
     def step(self, received: bytes, now_s: float) -> bytes:
         """Handle ``received`` at time ``now_s`` (any monotonic clock); returns what to send."""
+        if self._zero_s is None:
+            self._zero_s = now_s
+        self._now_us = max(self._now_us, round((now_s - self._zero_s) * 1e6))
         out = b""
         for packet in self.decoder.feed(received):
             out += self._handle(packet, now_s)
-        if self._heard_at is None or now_s - self._heard_at > wire.HEARTBEAT_TIMEOUT_S:
-            self._windows.clear()
-        self._windows = [window for window in self._windows if window[1] > self.encoder]
-        self.clear_line = any(start <= self.encoder < stop for start, stop in self._windows)
-        return out + self._due(now_s)
+        self.machine.step(self.encoder, now_s)
+        out += self._due(now_s)
+        return b"" if self._mute else out
+
+    def _reading(self, true: int) -> int:
+        return true - round(self._unseen)
+
+    def _reboot(self) -> None:
+        self._unseen = float(self._true)
+        self.machine.power_on()
+        self._start()
+        # A lane that only listens to events must not take the doors for closed.
+        if not self.machine.interlock_closed:
+            self._event(Kind.INTERLOCK, self.encoder, False)
+        if self.machine.latched:
+            self._report_estop()
+
+    def _report_estop(self) -> None:
+        self._event(Kind.ESTOP, self.encoder, self.machine.pressed, self.machine.latched)
 
     def _event(self, kind: Kind, *values: int | bool | str) -> None:
         if len(self._events) == MAX_EVENTS:
             self._sent = max(0, self._sent - 1)
-        self._events.append(self._packet(kind, self._next_seq, *values))
+        self._events.append(self._packet(kind, self._next_seq, self._now_us, *values))
         self._next_seq += 1
 
     def _packet(self, kind: Kind, seq: int, *values: int | bool | str) -> Packet:
-        return Packet(kind, seq, self._boot, values, self.protocol, self.firmware)
+        return Packet(kind, seq, self.boot, values, self.protocol, self.firmware)
 
     def _handle(self, packet: Packet, now_s: float) -> bytes:
         if packet.protocol != wire.PROTOCOL:
             # A welcome in our own protocol tells the other side which version it meets.
             return wire.encode(self._packet(Kind.WELCOME, packet.seq, self._oldest, NAME))
-        self._heard_at = now_s
         if packet.kind == Kind.HELLO:
-            self._sent, self._repeat_at, self._last_command = 0, now_s, None
+            self._sent, self._repeat_at = 0, now_s
+            if packet.boot != self._lane:
+                self._lane = packet.boot
+                self.machine.drop_windows()
+            self.machine.heard(now_s)
             return wire.encode(self._packet(Kind.WELCOME, packet.seq, self._oldest, NAME))
+        if packet.kind in (Kind.ACK, Kind.HEARTBEAT) or packet.kind in wire.COMMANDS:
+            self.machine.heard(now_s)
         if packet.kind == Kind.ACK:
-            while packet.values[0] == self._boot and self._events and self._events[0].seq <= packet.seq:
+            while packet.values[0] == self.boot and self._events and self._events[0].seq <= packet.seq:
                 self._events.popleft()
                 self._sent = max(0, self._sent - 1)
-            return b""
-        if packet.kind not in (Kind.START, Kind.STOP, Kind.CLEAR_LINE):
-            return b""
-        if (packet.boot, packet.seq) != self._last_command:
+        if packet.kind in wire.COMMANDS:
+            return self._command(packet)
+        return b""
+
+    def _command(self, packet: Packet) -> bytes:
+        lane, last = self._last_command
+        if packet.boot == lane and packet.seq < last:
+            return b""  # A copy from the past: what came after it holds.
+        if (packet.boot, packet.seq) != (lane, last):
+            was_latched = self.machine.latched
             reason = self._carry_out(packet)
             self._last_command = (packet.boot, packet.seq)
             self._last_reply = wire.encode(self._packet(Kind.REPLY, packet.seq, not reason, reason))
+            if was_latched and not self.machine.latched:
+                self._report_estop()
         return self._last_reply
+
+    def _carry_out(self, packet: Packet) -> str:
+        values = [int(value) for value in packet.values]
+        if packet.kind == Kind.CLEAR_LINE and values[0] != self.boot:
+            return "window counts from before a restart"
+        return self.machine.carry_out(Kind(packet.kind), values, self.encoder)
 
     @property
     def _oldest(self) -> int:
         return self._events[0].seq if self._events else self._next_seq
-
-    def _carry_out(self, packet: Packet) -> str:
-        """Do what a command says; returns why not, or an empty text."""
-        if packet.kind == Kind.STOP:
-            self.moving = False
-            return ""
-        if not self.interlock_closed:
-            return "interlock open"
-        if packet.kind == Kind.START:
-            self.moving = True
-            return ""
-        return self._add_window(*(int(value) for value in packet.values))
-
-    def _add_window(self, start: int, stop: int) -> str:
-        length_um = (stop - start) * self.encoder_um
-        wrong = {
-            "window is empty": not start < stop,
-            "window is past": stop <= self.encoder,
-            f"window is longer than {wire.MAX_CLEAR_UM / 1e3:.0f} mm": length_um > wire.MAX_CLEAR_UM,
-            "window overlaps that of another bag": any(start < end and begin < stop for begin, end in self._windows),
-            f"{MAX_WINDOWS} windows are waiting already": len(self._windows) >= MAX_WINDOWS,
-        }
-        reasons = [reason for reason, applies in wrong.items() if applies]
-        if not reasons:
-            self._windows.append((start, stop))
-        return "; ".join(reasons)
 
     def _due(self, now_s: float) -> bytes:
         out = b""
@@ -141,6 +225,15 @@ class BeltDevice:
             self._sent += 1
         if now_s >= self._report_at:
             self._report_at = now_s + wire.ENCODER_PERIOD_S
-            values = (self.encoder, self.moving, self.clear_line, self.interlock_closed, self._oldest)
-            out += wire.encode(self._packet(Kind.ENCODER, self._next_seq - 1, *values))
+            state = self.machine
+            values = (
+                state.moving,
+                state.clear_line,
+                state.interlock_closed,
+                state.pressed,
+                state.latched,
+                state.lights,
+            )
+            report = self._packet(Kind.ENCODER, self._next_seq - 1, self._now_us, self.encoder, *values, self._oldest)
+            out += wire.encode(report)
         return out

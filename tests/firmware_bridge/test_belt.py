@@ -77,7 +77,7 @@ def test_events_come_in_order_with_their_data(line: Line) -> None:
         assert (entry.kind, entry.encoder, entry.tag, entry.seq) == ("bag_entry", 1234, "LH 0042 é", 1)
         assert (leave.kind, leave.encoder, leave.seq) == ("bag_exit", -7, 2)
         assert (door.kind, door.closed, door.seq) == ("interlock", False, 3)
-        assert belt.firmware == (1, 0)
+        assert belt.firmware == (2, 0)
 
 
 def test_acknowledged_events_leave_the_controller(line: Line) -> None:
@@ -188,7 +188,7 @@ def test_heartbeats_keep_the_clear_line(line: Line) -> None:
         for k in range(1, 6):
             line.late_s = k * wire.HEARTBEAT_TIMEOUT_S * 0.8
             belt.heartbeat()
-            belt.start_belt()  # answered after the heartbeat was handled
+            belt.stop_belt()  # answered after the heartbeat was handled
         assert line.device.clear_line
 
 
@@ -212,19 +212,19 @@ def test_bad_clear_windows_are_refused(line: Line, window: tuple[int, int], reas
 
 def test_repeated_command_is_carried_out_once() -> None:
     device = BeltDevice(encoder_um=1.0)
-    command = encode(Packet(Kind.CLEAR_LINE, 5, 77, (100, 200)))
+    command = encode(Packet(Kind.CLEAR_LINE, 5, 77, (device.boot, 100, 200)))
     replies = [p for p in Decoder().feed(device.step(command + command, 0.0)) if p.kind == Kind.REPLY]
     assert [p.values for p in replies] == [(True, ""), (True, "")]
-    assert device._windows == [(100, 200)]
+    assert device.machine.windows == [(100, 200)]
 
 
-@pytest.mark.parametrize(("protocol", "firmware"), [(2, (3, 1)), (wire.PROTOCOL, (0, 9))])
+@pytest.mark.parametrize(("protocol", "firmware"), [(3, (3, 1)), (wire.PROTOCOL, (1, 9))])
 def test_version_gate_names_both_sides(tmp_path: Path, protocol: int, firmware: tuple[int, int]) -> None:
     served = Line(tmp_path / "belt", BeltDevice(1.0, protocol=protocol, firmware=firmware))
     try:
         with pytest.raises(
             BeltVersionError,
-            match=rf"firmware {firmware[0]}\.{firmware[1]} speaks protocol {protocol}; .* protocol 1 and firmware 1\.0",
+            match=rf"firmware {firmware[0]}\.{firmware[1]} speaks protocol {protocol}; .* protocol 2 and firmware 2\.0",
         ):
             BeltController(served.port.link)
     finally:

@@ -10,8 +10,9 @@ from firmware_bridge.belt_packets import _PAYLOADS, MAX_PACKET, Decoder, Kind, P
 CALM = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 U32 = st.integers(0, 2**32 - 1)
 I64 = st.integers(-(2**63), 2**63 - 1)
+U64 = st.integers(0, 2**64 - 1)
 TEXT = st.text(max_size=40)
-FIELDS = {"q": I64, "?": st.booleans(), "I": U32}
+FIELDS = {"Q": U64, "q": I64, "?": st.booleans(), "I": U32, "B": st.integers(0, 255)}
 
 
 @st.composite
@@ -82,10 +83,10 @@ def test_packet_of_another_protocol_says_which() -> None:
 @pytest.mark.parametrize(
     "packet",
     [
-        Packet(Kind.BAG_ENTRY, 1, 2, (5, "x" * 300)),
+        Packet(Kind.BAG_ENTRY, 1, 2, (0, 5, "x" * 300)),
         Packet(Kind.CLEAR_LINE, 1, 2, (5,)),
-        Packet(Kind.CLEAR_LINE, -1, 2, (5, 6)),
-        Packet(Kind.BAG_EXIT, 1, 2, (2**70,)),
+        Packet(Kind.CLEAR_LINE, -1, 2, (4, 5, 6)),
+        Packet(Kind.BAG_EXIT, 1, 2, (0, 2**70)),
     ],
 )
 def test_what_does_not_fit_is_refused(packet: Packet) -> None:
