@@ -22,6 +22,8 @@ COUNTS_DTYPE: Final = "<u2"
 SCALAR_DTYPE: Final = "<i8"
 #: UDP payload of one packet: fits a 9000-byte MTU with its headers.
 PACKET_BYTES: Final = 8900
+#: The same for a network with an MTU of 1500 bytes: less 20 bytes of IPv4 and 8 of UDP.
+PACKET_BYTES_MTU_1500: Final = 1472
 
 
 @dataclass(frozen=True)
