@@ -15,12 +15,15 @@ app = typer.Typer(
 )
 
 #: Commands in the order in which help shows them; each lives in a module and function of its own name.
-COMMANDS = ("demo", "run", "calibrate", "watch", "verdicts", "replay", "messages", "selftest")
+COMMANDS = ("demo", "run", "calibrate", "watch", "verdicts", "replay", "messages", "selftest", "install", "uninstall")
 #: Groups of commands: module with an `app` of its own.
 GROUPS = ("calibration", "bench")
 
+#: Commands that share the module of another one.
+MODULES = {"uninstall": "install"}
+
 for _name in COMMANDS:
-    app.command(_name)(getattr(import_module(f"edge.commands.{_name}"), _name))
+    app.command(_name)(getattr(import_module(f"edge.commands.{MODULES.get(_name, _name)}"), _name))
 
 
 for _name in GROUPS:

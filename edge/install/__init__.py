@@ -1,0 +1,1 @@
+"""Puts the files of ``systemd/`` into a file system, and takes them out again."""
