@@ -22,7 +22,8 @@ PROTOCOL: Final = 2
 OLDEST_FIRMWARE: Final = (2, 0)
 #: One COBS group at most: keeps a controller's buffers small.
 MAX_PACKET: Final = 250
-MAX_TAG: Final = 64
+#: Longer tags are cut, bytes of UTF-8.
+MAX_TAG: Final = 128
 
 #: Without a packet from the lane for this long the controller drops the clear line, s.
 HEARTBEAT_TIMEOUT_S: Final = 2.0

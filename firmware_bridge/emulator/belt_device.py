@@ -97,7 +97,7 @@ class BeltDevice:
 
     def bag_entry(self, encoder: int, tag: str) -> None:
         """The entry light barrier was broken when the belt had travelled ``encoder`` counts."""
-        self._event(Kind.BAG_ENTRY, self._reading(encoder), tag)
+        self._event(Kind.BAG_ENTRY, self._reading(encoder), tag.encode()[: wire.MAX_TAG].decode(errors="ignore"))
 
     def bag_exit(self, encoder: int) -> None:
         """The entry light barrier became free again."""
