@@ -89,13 +89,13 @@ class Loop:
             if time.monotonic() - self._last_status >= STATUS_PERIOD_S:
                 # A supervisor that was killed cannot stop its services; they must not outlive it.
                 self.running = self.running and os.getppid() == self._parent
-                self.report("ready")
-                notify("WATCHDOG=1")
+                status = self.report("ready")
+                notify(f"WATCHDOG=1\nSTATUS={status_text(status)}")
         self.report("stopping")
         notify("STOPPING=1")
 
-    def report(self, state: str) -> None:
-        """Send one status message; dropped when the supervisor is not there."""
+    def report(self, state: str) -> ServiceStatus:
+        """Send one status message, dropped when the supervisor is not there; returns it."""
         now = time.monotonic()
         elapsed, self._last_status = max(now - self._last_status, 1e-3), now
         status = ServiceStatus.model_validate(
@@ -112,6 +112,14 @@ class Loop:
         self._work = 0
         with suppress(zmq.Again):
             self._status.send_multipart(wire.encode("status", self.bus.stamp(status)), flags=zmq.NOBLOCK)
+        return status
+
+
+def status_text(status: ServiceStatus) -> str:
+    """One line for ``systemctl status``."""
+    text = f"{status.rate_hz:.1f} {status.unit}/s, queue {status.queue}, lag {status.lag_ms:.0f} ms"
+    counters = ", ".join(f"{name} {count}" for name, count in status.counters.items() if count)
+    return "; ".join(part.replace("\n", " ") for part in (text, counters, status.detail) if part)
 
 
 def notify(state: str) -> None:

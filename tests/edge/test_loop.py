@@ -107,9 +107,16 @@ def test_systemd_hears_of_ready_progress_and_end(bus: Bus, monkeypatch: pytest.M
         server.settimeout(5)
         monkeypatch.setenv("NOTIFY_SOCKET", str(path))
         loop = Loop(bus, "none")
+        loop.count("found", 2)
+        loop.count("lost", 0)
+        loop.detail = "belt\nnot there"
         loop.every_tick(lambda: setattr(loop, "running", False))
         loop.run()
-        assert [server.recv(100) for _ in range(3)] == [b"READY=1", b"WATCHDOG=1", b"STOPPING=1"]
+        assert [server.recv(500) for _ in range(3)] == [
+            b"READY=1",
+            b"WATCHDOG=1\nSTATUS=0.0 none/s, queue 0, lag 0 ms; found 2; belt not there",
+            b"STOPPING=1",
+        ]
     # A systemd that is gone is no reason to stop.
     notify("WATCHDOG=1")
 
@@ -122,3 +129,21 @@ def test_a_bad_configuration_ends_the_service_with_the_key_named(
     monkeypatch.setattr(sys, "argv", ["toy", "--config", str(file)])
     assert start("toy", lambda config, bus: None) == 2
     assert "belt.lead_air_mm = -1" in caplog.text
+
+
+def test_a_loop_that_hangs_in_a_handler_does_not_feed_the_watchdog(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No thread, no timer: whoever hangs says nothing, and systemd ends it."""
+    monkeypatch.setattr(module, "STATUS_PERIOD_S", 0.0)
+    said: list[str] = []
+    monkeypatch.setattr(module, "notify", said.append)
+    loop = Loop(bus, "none")
+
+    def hang() -> None:
+        said.clear()
+        signal.sigtimedwait([], 0.3)
+        assert said == []
+        loop.running = False
+
+    loop.every_tick(hang)
+    loop.run()
+    assert [text.split("\n")[0] for text in said] == ["WATCHDOG=1", "STOPPING=1"]
