@@ -112,9 +112,10 @@ class BeltMachine:
             self.drop_windows()
 
     def _set_lights(self, lamps: int) -> str:
-        known = Light.RED | Light.AMBER | Light.GREEN
-        if lamps & ~known:
-            return f"no such lamps: {lamps & ~known:#x}"
+        # In plain numbers: inverting a flag keeps to the flags there are.
+        unknown = lamps & ~int(Light.RED | Light.AMBER | Light.GREEN)
+        if unknown:
+            return f"no such lamps: {unknown:#x}"
         self._wanted = Light(lamps)
         return ""
 

@@ -1,9 +1,8 @@
 """Belt driver against the emulated controller on a pseudo-terminal: events, commands, restarts, silence."""
 
 import random
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,58 +12,13 @@ from firmware_bridge.belt import BeltController, BeltError, BeltEvent, BeltRefus
 from firmware_bridge.belt_packets import Decoder, Kind, Packet, encode
 from firmware_bridge.emulator.belt_device import MAX_EVENTS, BeltDevice
 from firmware_bridge.emulator.pty_port import PtyPort
-
-
-class Line:
-    """The emulated controller on a pty, served by a thread; ``noise`` may damage what it sends."""
-
-    def __init__(self, link: Path, device: BeltDevice) -> None:
-        self.device = device
-        self.port = PtyPort(link)
-        self.noise: Callable[[bytes], bytes] = bytes
-        self.lock = threading.Lock()
-        self.late_s = 0.0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._serve)
-        self._thread.start()
-
-    def _serve(self) -> None:
-        while not self._stop.wait(0.002):
-            with self.lock:
-                out = self.device.step(self.port.read(), time.monotonic() + self.late_s)
-                self.port.write(self.noise(out))
-
-    def close(self) -> None:
-        if not self._stop.is_set():
-            self._stop.set()
-            self._thread.join()
-            self.port.close()
+from tests.firmware_bridge.belt_line import Line, numbered, serving, until
 
 
 @pytest.fixture
 def line(tmp_path: Path) -> Iterator[Line]:
-    served = Line(tmp_path / "belt", BeltDevice(encoder_um=1.0))
-    yield served
-    served.close()
-
-
-def numbered(belt: BeltController, count: int) -> list[BeltEvent]:
-    """Poll until ``count`` events other than encoder reports have come."""
-    events: list[BeltEvent] = []
-    deadline = time.monotonic() + 10
-    while len(events) < count and time.monotonic() < deadline:
-        events += [e for e in belt.poll() if e.kind != "encoder"]
-        time.sleep(0.002)
-    return events
-
-
-def until(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.002)
-    return False
+    with serving(tmp_path / "belt", BeltDevice(encoder_um=1.0)) as served:
+        yield served
 
 
 def test_events_come_in_order_with_their_data(line: Line) -> None:
@@ -220,15 +174,13 @@ def test_repeated_command_is_carried_out_once() -> None:
 
 @pytest.mark.parametrize(("protocol", "firmware"), [(3, (3, 1)), (wire.PROTOCOL, (1, 9))])
 def test_version_gate_names_both_sides(tmp_path: Path, protocol: int, firmware: tuple[int, int]) -> None:
-    served = Line(tmp_path / "belt", BeltDevice(1.0, protocol=protocol, firmware=firmware))
-    try:
-        with pytest.raises(
-            BeltVersionError,
-            match=rf"firmware {firmware[0]}\.{firmware[1]} speaks protocol {protocol}; .* protocol 2 and firmware 2\.0",
-        ):
-            BeltController(served.port.link)
-    finally:
-        served.close()
+    device = BeltDevice(1.0, protocol=protocol, firmware=firmware)
+    spoken = rf"firmware {firmware[0]}\.{firmware[1]} speaks protocol {protocol}"
+    with (
+        serving(tmp_path / "belt", device) as served,
+        pytest.raises(BeltVersionError, match=rf"{spoken}; .* protocol 2 and firmware 2\.0"),
+    ):
+        BeltController(served.port.link)
 
 
 def test_controller_that_restarts_counts_anew(line: Line) -> None:
