@@ -1,155 +1,164 @@
-"""A one-axis Newport ESP controller: ASCII commands in, answers out, time given from outside."""
+"""The mechanics of one motor-driven stage: speed, limit switches, a home switch and what can go wrong with them.
+
+Controllers (:mod:`esp_device`, :mod:`aries_device`) drive it; time is given from outside. Positions are where the stage
+really is, in :attr:`Stage.unit`, whatever its controller counts.
+"""
 
 from __future__ import annotations
 
-import re
+import math
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
-#: Units of command SN that a mask stage may be asked for, in µm.
-UNITS_UM: Final = {2: 1000.0, 3: 1.0}
-VERSION: Final = "ESP300 Version 3.0 (Darklane emulation)"
-_COMMAND: Final = re.compile(r"(\d*)([A-Z]{2})([-+0-9.eE]*)(\??)")
-_MAX_LINE: Final = 80
-
-NO_COMMAND, NOT_IN_RANGE, NO_AXIS, AXIS_MISSING, PARAMETER_MISSING = 6, 7, 9, 37, 38
-NOT_IN_RANGE_AXIS, POSITIVE_LIMIT, NEGATIVE_LIMIT, NOT_ENABLED = 1, 6, 7, 13
-_AXIS_COMMANDS: Final = frozenset({"PA", "PR", "TP", "MD", "ST", "MO", "MF", "SN", "SL", "SR", "VA"})
-
-
-class _FaultError(Exception):
-    """A command that the controller answers with an error number, asked for later by TE."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
-        self.code = code
+#: Faults that :meth:`Stage.inject` knows.
+STAGE_FAULTS: Final = ("stuck", "limit", "drive_fault")
+#: Homing goes this far beyond the switch, as seconds of travel, and comes back at this fraction of the speed.
+_OVERRUN_S: Final = 0.05
+_SLOW: Final = 0.2
 
 
 @dataclass
-class AxisDevice:
-    """Axis 1 of the controller, moving at constant speed. ``position_um`` is where the mask really is."""
+class Stage:
+    """One stage. ``closed_loop``: an encoder holds it where it is told to be; otherwise lost steps stay lost.
 
-    position_um: float = 0.0
-    velocity_um_s: float = 400.0
-    limits_um: tuple[float, float] = (-500.0, 500.0)
-    axis: int = 1
-    target_um: float = field(init=False)
-    enabled: bool = False
-    _unit_um: float = 1000.0
-    _errors: deque[int] = field(default_factory=lambda: deque(maxlen=10))
-    _line: bytes = b""
-    _now_s: float | None = None
+    ``travel`` is what its maker allows, ``switches`` are where the limit switches sit, ``home_switch`` where the home
+    switch changes (it is active below).
+    """
+
+    position: float = 0.0
+    velocity: float = 400.0
+    travel: tuple[float, float] = (-500.0, 500.0)
+    switches: tuple[float, float] = (-550.0, 550.0)
+    home_switch: float = 0.0
+    unit: str = "um"
+    closed_loop: bool = True
+    powered: bool = False
+    homed: bool = False
+    homing: bool = False
+    #: What happened since the controller last looked: 'upper' or 'lower' (switch hit), 'drive_fault', 'homed'.
+    events: deque[str] = field(default_factory=deque)
+    #: Where the controller wants it at this moment; differs from ``position`` by steps lost or following error.
+    commanded: float = field(init=False)
+    _stuck: bool = False
+    _drive_fault: bool = False
+    _forced_limit: int = 0
+    _legs: deque[tuple[float, float]] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
-        self.target_um = self.position_um
+        self.commanded = self.position
 
     @property
     def at_rest(self) -> bool:
-        """True when the axis stands where it was sent."""
-        return self.position_um == self.target_um
+        """True when it stands where it was sent."""
+        return not self._legs and not (self.closed_loop and self.powered and self.position != self.commanded)
 
-    def step(self, received: bytes, now_s: float) -> bytes:
-        """Move on to time ``now_s``, handle ``received``; returns what to send."""
-        if self._now_s is not None:
-            reach = self.velocity_um_s * max(0.0, now_s - self._now_s)
-            way = self.target_um - self.position_um
-            self.position_um = (
-                self.target_um if abs(way) <= reach else self.position_um + (reach if way > 0 else -reach)
-            )
-        self._now_s = now_s
-        out = b""
-        *lines, self._line = (self._line + received).replace(b"\n", b"").split(b"\r")
-        self._line = self._line[-_MAX_LINE:]
-        for line in lines:
-            for text in line[:_MAX_LINE].decode("ascii", "replace").upper().split(";"):
-                if text.strip():
-                    out += self._line_out(text.strip())
-        return out
+    @property
+    def limit(self) -> str:
+        """The limit switch that is active: '', 'upper' or 'lower'."""
+        if self._forced_limit:
+            return "upper" if self._forced_limit > 0 else "lower"
+        low, high = self.switches
+        return "upper" if self.position >= high else "lower" if self.position <= low else ""
 
-    def _line_out(self, text: str) -> bytes:
-        try:
-            answer = self._carry_out(text)
-        except _FaultError as fault:
-            self._errors.append(fault.code)
-            return b""
-        return answer.encode("ascii") + b"\r\n" if answer else b""
+    @property
+    def at_home(self) -> bool:
+        """True when the home switch is active."""
+        return self.position <= self.home_switch
 
-    def _carry_out(self, text: str) -> str:
-        """The answer to one command, empty when it has none."""
-        match = _COMMAND.fullmatch(text)
-        if match is None:
-            raise _FaultError(NO_COMMAND)
-        axis, name, parameter, query = match.groups()
-        if name == "TE":
-            return str(self._errors.popleft() if self._errors else 0)
-        if name == "VE":
-            return VERSION
-        self._check_axis(axis, name)
-        if query or name in ("TP", "MD"):
-            return self._answer(name)
-        if name in ("ST", "MO", "MF"):
-            self._switch(name)
-            return ""
-        try:
-            self._set(name, float(parameter))
-        except ValueError as error:
-            raise _FaultError(PARAMETER_MISSING) from error
-        return ""
-
-    def _check_axis(self, axis: str, name: str) -> None:
-        if name not in _AXIS_COMMANDS:
-            raise _FaultError(NO_COMMAND)
-        if not axis:
-            raise _FaultError(AXIS_MISSING)
-        if int(axis) != self.axis:
-            raise _FaultError(NO_AXIS)
-
-    def _answer(self, name: str) -> str:
-        unit = self._unit_um
-        if name == "SN":
-            return str({scale: code for code, scale in UNITS_UM.items()}[unit])
-        if name in ("MD", "MO"):
-            return str(int(self.at_rest if name == "MD" else self.enabled))
-        value_um = {
-            "TP": self.position_um,
-            "PA": self.target_um,
-            "SL": self.limits_um[0],
-            "SR": self.limits_um[1],
-            "VA": self.velocity_um_s,
-        }.get(name, 0.0)
-        return f"{value_um / unit:.7g}"
-
-    def _switch(self, name: str) -> None:
-        if name == "MO":
-            self.enabled = True
-            return
-        self.target_um = self.position_um
-        if name == "MF":
-            self.enabled = False
-
-    def _set(self, name: str, value: float) -> None:
-        if name == "SN":
-            if value not in UNITS_UM:
-                raise _FaultError(self.axis * 100 + NOT_IN_RANGE_AXIS)
-            self._unit_um = UNITS_UM[int(value)]
-            return
-        value_um = value * self._unit_um
-        if name in ("PA", "PR"):
-            self._move(value_um + (self.target_um if name == "PR" else 0.0))
-        elif name == "SL":
-            self.limits_um = (value_um, self.limits_um[1])
-        elif name == "SR":
-            self.limits_um = (self.limits_um[0], value_um)
-        elif name == "VA" and value_um > 0:
-            self.velocity_um_s = value_um
+    def inject(self, fault: str, value: float = 1.0) -> None:
+        """Break something, or heal it with ``value`` 0. 'limit': the sign of ``value`` chooses the switch."""
+        if fault == "stuck":
+            self._stuck = bool(value)
+        elif fault == "limit":
+            self._forced_limit = 0 if value == 0 else int(math.copysign(1, value))
+        elif fault == "drive_fault":
+            self._drive_fault = bool(value)
+            if value:
+                self.power(False)
+                self.events.append("drive_fault")
         else:
-            raise _FaultError(NOT_IN_RANGE)
+            raise ValueError(f"fault {fault!r}: a stage knows {', '.join(STAGE_FAULTS)}")
 
-    def _move(self, target_um: float) -> None:
-        low, high = self.limits_um
-        if not self.enabled:
-            raise _FaultError(self.axis * 100 + NOT_ENABLED)
-        if not low <= target_um <= high:
-            raise _FaultError(self.axis * 100 + (POSITIVE_LIMIT if target_um > high else NEGATIVE_LIMIT))
-        self.target_um = target_um
+    def power(self, on: bool) -> bool:
+        """Switch the motor; returns whether it is on. A broken drive stays off."""
+        if not on:
+            self.halt()
+        self.powered = on and not self._drive_fault
+        return self.powered
+
+    def move(self, target: float) -> None:
+        """Go to ``target`` (where ``commanded`` shall end), from wherever it is."""
+        self.homing = False
+        self._legs = deque([(target, self.velocity)])
+
+    def find_home(self) -> None:
+        """Look for the home switch: beyond it on its active side, then slowly to where it changes."""
+        edge = self.home_switch + self.commanded - self.position
+        overrun = self.velocity * _OVERRUN_S
+        self.homed, self.homing = False, True
+        self._legs = deque([(edge - overrun, self.velocity), (edge, self.velocity * _SLOW)])
+
+    def halt(self) -> None:
+        """Stop here."""
+        self._legs.clear()
+        self.homing = False
+        if self.closed_loop:
+            self.commanded = self.position
+
+    def advance(self, seconds: float) -> None:
+        """Let ``seconds`` pass."""
+        if self.homing and self._stuck:
+            return  # it never sees its switch
+        while self._legs and seconds > 0:
+            goal, speed = self._legs[0]
+            way = goal - self.commanded
+            needed = abs(way) / speed
+            taken = min(seconds, needed)
+            seconds -= taken
+            step = way if taken == needed else math.copysign(speed * taken, way)
+            if not self._drive(step):
+                return
+            if taken == needed:
+                self.commanded = goal
+                self._legs.popleft()
+                self._finish()
+        if self.closed_loop and self.powered and not self._stuck:
+            self.position = self.commanded
+
+    def _drive(self, step: float) -> bool:
+        """Move by ``step``; False when a limit switch ends the motion."""
+        room = math.inf
+        if step and self._forced_limit == math.copysign(1, step):
+            room = 0.0
+        elif step and not self._stuck:
+            room = max(0.0, (self.switches[1] - self.position) if step > 0 else (self.position - self.switches[0]))
+        hit = abs(step) > room
+        step = math.copysign(min(abs(step), room), step)
+        self.commanded += step
+        if not self._stuck:
+            self.position = self.commanded if self.closed_loop else self.position + step
+        if hit:
+            self.events.append("upper" if math.copysign(1, step) > 0 else "lower")
+            self.halt()
+        return not hit
+
+    def _finish(self) -> None:
+        if not self._legs and self.homing:
+            self.homing, self.homed = False, True
+            self.events.append("homed")
+
+
+def mask_stage(position: float = 0.0) -> Stage:
+    """A mask translator, µm."""
+    return Stage(position)
+
+
+def sample_stage(position: float = 0.0) -> Stage:
+    """The sample translator, µm: longer and faster."""
+    return Stage(position, 20_000.0, (-300_000.0, 300_000.0), (-305_000.0, 305_000.0))
+
+
+def goniometer(position: float = 0.0) -> Stage:
+    """A mask goniometer, mrad: a stepper without an encoder."""
+    return Stage(position, 10.0, (-20.0, 20.0), (-25.0, 25.0), unit="mrad", closed_loop=False, powered=True)
