@@ -11,10 +11,11 @@ from types import TracebackType
 from typing import Final
 
 from firmware_bridge.emulator.alignment import Alignment
-from firmware_bridge.emulator.axis_device import AxisDevice
+from firmware_bridge.emulator.axis_device import mask_stage, sample_stage
 from firmware_bridge.emulator.belt_device import BeltDevice
 from firmware_bridge.emulator.clock import FrameClock
 from firmware_bridge.emulator.detector_device import DetectorDevice, Exposure
+from firmware_bridge.emulator.esp_device import EspDevice
 from firmware_bridge.emulator.lane_file import LaneFile
 from firmware_bridge.emulator.plan import Plan
 from firmware_bridge.emulator.pty_port import PtyPort
@@ -39,7 +40,8 @@ class Rig:
         self._lane = lane
         self._truth = truth.open("w", encoding="utf-8")
         self._axis_file = dev_dir / "esp-1.position"
-        self.axis = AxisDevice(position_um=_read_position(self._axis_file))
+        self.axis = mask_stage(_read_position(self._axis_file))
+        self._esp = EspDevice({1: self.axis, 2: mask_stage(), 3: sample_stage()})
         self.belt = BeltDevice(scanner.encoder_um)
         self._belt_port = PtyPort(dev_dir / "belt")
         self._axis_port = PtyPort(dev_dir / "esp-1")
@@ -70,7 +72,7 @@ class Rig:
         self._axis_port.close()
         self._truth.close()
         # A real axis keeps its place when its computer goes; so does this one.
-        self._axis_file.write_text(f"{self.axis.position_um:.4f}\n", encoding="ascii")
+        self._axis_file.write_text(f"{self.axis.position:.4f}\n", encoding="ascii")
         if self.clock.slips:
             _LOG.warning("frame clock fell behind %d times, %.1f s in all", self.clock.slips, self.clock.slipped_s)
 
@@ -97,7 +99,7 @@ class Rig:
         while True:
             now = time.monotonic()
             self._belt_port.write(self.belt.step(self._belt_port.read(), now))
-            self._axis_port.write(self.axis.step(self._axis_port.read(), now))
+            self._axis_port.write(self._esp.step(self._axis_port.read(), now))
             if now >= deadline_s:
                 return
             self._poll.poll(max(0.0, (deadline_s - now) * 1e3))
@@ -127,7 +129,7 @@ class Rig:
             self._scenes.take(masks)
 
     def _alignment(self) -> Alignment:
-        return Alignment.of(self._lane.scanner, self._lane.emulator, {"m1_x": self.axis.position_um})
+        return Alignment.of(self._lane.scanner, self._lane.emulator, {"m1_x": self.axis.position})
 
     def _expose(self, start_um: float, stop_um: float) -> None:
         scanner, settings = self._lane.scanner, self._lane.emulator
