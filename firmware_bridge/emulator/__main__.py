@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from firmware_bridge.emulator import lane_file
+from firmware_bridge.emulator import fault_script, lane_file
+from firmware_bridge.emulator.fault_script import FaultScriptError
 from firmware_bridge.emulator.plan import Plan, PlanError, PlanItem, load_plan
-from firmware_bridge.emulator.rig import Rig
+from firmware_bridge.emulator.rig import Rig, catalogue
 
 #: What calibration asks for first: the reference tray.
 TRAY = PlanItem(kind="tray", seed=0, tag="reference-tray")
@@ -21,12 +22,13 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m firmware_bridge.emulator",
-        description="Emulated scanner: detector stream, belt controller and mask axis. All its data are simulated.",
+        description="Emulated scanner: detector, belt controller, stages, x-ray tube. All its data are simulated.",
     )
     parser.add_argument("--config", type=Path, help="the lane's TOML file; default: all defaults")
     parser.add_argument("--plan", required=True, help="which bags come: a JSON file, or the name of a shipped plan")
-    parser.add_argument("--dev-dir", type=Path, required=True, help="folder for the links 'belt' and 'esp-1'")
+    parser.add_argument("--dev-dir", type=Path, required=True, help="folder for the links to the serial devices")
     parser.add_argument("--truth", type=Path, required=True, help="JSON lines: what each bag really holds")
+    parser.add_argument("--faults", help="what fails: a TOML file or a shipped scenario; several: separated by commas")
     parser.add_argument("--tray-first", action="store_true", help="put the calibration tray before the plan's items")
     parser.add_argument("--exit-at-end", action="store_true", help="end when the last item has passed")
     return parser.parse_args()
@@ -39,7 +41,9 @@ def main() -> int:
     try:
         lane = lane_file.read(args.config)
         plan = load_plan(args.plan)
-    except (lane_file.LaneFileError, PlanError) as error:
+        scripts = fault_script.load_all(args.faults, catalogue()) if args.faults else ()
+        fault_script.check_bags(scripts, len(plan.items))
+    except (lane_file.LaneFileError, PlanError, FaultScriptError) as error:
         logging.error("%s", error)
         return 2
     if args.tray_first:
@@ -53,7 +57,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     args.truth.parent.mkdir(parents=True, exist_ok=True)
-    with Rig(lane, plan, args.dev_dir, args.truth, args.config) as rig:
+    with Rig(lane, plan, args.dev_dir, args.truth, args.config, scripts) as rig:
         rig.frame()
         sys.stdout.write("READY\n")
         sys.stdout.flush()

@@ -7,7 +7,7 @@ import queue
 import socket
 import threading
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,14 @@ class Exposure:
     thresholds_ev: tuple[int, int]
 
 
+class Target(NamedTuple):
+    """Where the stream goes, in packets of which UDP payload."""
+
+    host: str
+    port: int
+    packet_bytes: int = fmt.PACKET_BYTES
+
+
 class DetectorDevice:
     """Sends frames of ``rows`` rows to ``host:port``. Use as a context manager.
 
@@ -57,28 +65,23 @@ class DetectorDevice:
         packet_bytes: int = fmt.PACKET_BYTES,
         version: int = fmt.STREAM_VERSION,
     ) -> None:
-        self._packet_bytes = packet_bytes
         self._version = version
         self._network = BadNetwork(seed)
-        self._address = (host, port)
-        self._packets = -(-fmt.counts_bytes(rows) // packet_bytes)
         spec = fmt.counts_spec(rows)
+        self._frame_bytes = fmt.counts_bytes(rows)
+        self._rate = self._frame_bytes * frame_rate_hz * RATE_HEADROOM
         self._items = spead2.send.ItemGroup(descriptor_frequency=DESCRIPTOR_PERIOD, flavour=fmt.FLAVOUR)
         self._items.add_item(spec.id, spec.name, spec.description, spec.shape, fmt.COUNTS_DTYPE)
         for scalar in fmt.SCALARS:
             self._items.add_item(scalar.id, scalar.name, scalar.description, scalar.shape, fmt.SCALAR_DTYPE)
-        rate = fmt.counts_bytes(rows) * frame_rate_hz * RATE_HEADROOM
         self._pool = spead2.ThreadPool(1)
-        self._stream = spead2.send.UdpStream(
-            self._pool,
-            [self._address],
-            spead2.send.StreamConfig(rate=rate, max_packet_size=packet_bytes),
-        )
-        self._socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+        self._connect(Target(host, port, packet_bytes))
         self._free: queue.Queue[Counts] = queue.Queue()
         for _ in range(QUEUE_FRAMES + 1):
             self._free.put(np.zeros(spec.shape, fmt.COUNTS_DTYPE))
-        self._jobs: queue.Queue[tuple[Exposure, Counts, PacketFaults | None] | None] = queue.Queue(QUEUE_FRAMES)
+        self._jobs: queue.Queue[tuple[Exposure, Counts, PacketFaults | None] | Target | None] = queue.Queue(
+            QUEUE_FRAMES
+        )
         self._thread = threading.Thread(target=self._run, name="detector-send", daemon=True)
         self._thread.start()
 
@@ -97,6 +100,10 @@ class DetectorDevice:
         del self._stream
         self._pool.stop()
 
+    def aim(self, target: Target) -> None:
+        """Send to another address or in packets of another size from the next frame on."""
+        self._jobs.put(target)
+
     def buffer(self) -> Counts:
         """A free frame buffer (2, rows, 128); waits while all are on their way."""
         return self._free.get()
@@ -107,6 +114,10 @@ class DetectorDevice:
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
+            if isinstance(job, Target):
+                self._socket.close()
+                self._connect(job)
+                continue
             exposure, counts, faults = job
             try:
                 self._send(exposure, counts, faults)
@@ -115,16 +126,23 @@ class DetectorDevice:
                 _LOG.warning("frame %d not sent: %s", exposure.number, error)
             self._free.put(counts)
 
+    def _connect(self, target: Target) -> None:
+        self._target = target
+        self._packets = -(-self._frame_bytes // target.packet_bytes)
+        config = spead2.send.StreamConfig(rate=self._rate, max_packet_size=target.packet_bytes)
+        self._stream = spead2.send.UdpStream(self._pool, [target[:2]], config)
+        self._socket = socket.socket(socket.AF_INET6 if ":" in target.host else socket.AF_INET, socket.SOCK_DGRAM)
+
     def _send(self, exposure: Exposure, counts: Counts, faults: PacketFaults | None) -> None:
         heap = self._heap(exposure, counts)
         if faults is None:
             for packet in self._network.advance(self._packets) if self._network.holding else ():
-                self._socket.sendto(packet, self._address)
+                self._socket.sendto(packet, self._target[:2])
             self._stream.send_heap(heap, cnt=exposure.number)
             return
-        packets = spead2.send.PacketGenerator(heap, exposure.number, self._packet_bytes)
+        packets = spead2.send.PacketGenerator(heap, exposure.number, self._target.packet_bytes)
         for packet in self._network.carry((bytes(packet) for packet in packets), faults):
-            self._socket.sendto(packet, self._address)
+            self._socket.sendto(packet, self._target[:2])
 
     def _heap(self, exposure: Exposure, counts: Counts) -> spead2.send.Heap:
         values: dict[fmt.ItemSpec, int | tuple[int, int]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Final, Literal
@@ -113,6 +113,14 @@ def load_all(names: str, catalogue: Catalogue) -> tuple[Script, ...]:
     return tuple(load(name.strip(), catalogue) for name in names.split(SEPARATOR))
 
 
+def check_bags(scripts: Sequence[Script], bags: int) -> None:
+    """:class:`FaultScriptError` when the plan has fewer bags than the scenarios take together."""
+    wanted = sum(script.bags for script in scripts)
+    if wanted > bags:
+        names = ", ".join(script.name for script in scripts)
+        raise FaultScriptError(f"faults {names}: take {wanted} bags, the plan has {bags}; give a longer plan")
+
+
 def parse(text: str, name: str, catalogue: Catalogue) -> Script:
     """A scenario from its TOML text; ``name`` is a file or scenario name and is used in errors."""
     try:
@@ -122,8 +130,9 @@ def parse(text: str, name: str, catalogue: Catalogue) -> Script:
         raise FaultScriptError(f"faults {name}: not valid TOML ({error})") from error
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "file"
-        raise FaultScriptError(f"faults {name}: {key} = {first['input']!r}: {first['msg']}") from error
+        key = ".".join(str(part) for part in first["loc"])
+        where = f"{key} = {first['input']!r}: " if key else ""
+        raise FaultScriptError(f"faults {name}: {where}{first['msg'].removeprefix('Value error, ')}") from error
     for number, step in enumerate(script.step):
         key, device, fault = f"faults {name}: step.{number}", step.device, step.fault
         if device not in catalogue:

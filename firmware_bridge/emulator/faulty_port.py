@@ -1,52 +1,65 @@
-"""A serial line on which things go wrong: pulled out, noisy, or cutting what it carries."""
+"""A line on which things go wrong: pulled out, noisy, or cutting what it carries."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import ClassVar, Final
+from collections.abc import Callable
+from typing import ClassVar, Final, Protocol
 
 import numpy as np
-
-from firmware_bridge.emulator.pty_port import PtyPort
 
 #: Longest run of random bytes that the line adds at a time.
 NOISE_BYTES: Final = 32
 
 
-class FaultyPort:
-    """A :class:`~firmware_bridge.emulator.pty_port.PtyPort` with faults of the line itself, reproducible by ``seed``.
+class Port(Protocol):
+    """The device's end of a line: a pseudo-terminal or a TCP port."""
 
-    ``unplug``: the device node and its link vanish until the fault is healed; a new node comes back, as after
-    a re-plug.
+    @property
+    def fds(self) -> tuple[int, ...]:
+        """What to wait on."""
+
+    def read(self) -> bytes:
+        """What a driver has sent, b'' when nothing."""
+
+    def write(self, data: bytes) -> None:
+        """Send, or keep what the line does not take yet."""
+
+    def close(self) -> None:
+        """Close the line."""
+
+
+class FaultyPort:
+    """A line with faults of its own, reproducible by ``seed``. ``plug`` makes the port, and makes it anew.
+
+    ``unplug``: the port vanishes until the fault is healed; a new one comes back, as after a re-plug.
     ``garbage``: this fraction of writes and reads is mixed with up to NOISE_BYTES random bytes before and behind.
     ``half_packets``: of this fraction of writes only the first half is sent.
     """
 
     FAULTS: ClassVar[tuple[str, ...]] = ("unplug", "garbage", "half_packets")
 
-    def __init__(self, link: Path, seed: int = 0) -> None:
-        self.link = link
-        self._random = np.random.default_rng([seed, sum(link.name.encode())])
+    def __init__(self, plug: Callable[[], Port], seed: int = 0) -> None:
+        self._plug = plug
+        self._random = np.random.default_rng(seed)
         self._values = dict.fromkeys(self.FAULTS, 0.0)
-        self._port: PtyPort | None = PtyPort(link)
+        self._port: Port | None = plug()
 
     @property
-    def fd(self) -> int | None:
-        """Descriptor to poll; None while unplugged. Changes when the line is plugged in again."""
-        return None if self._port is None else self._port.fd
+    def fds(self) -> tuple[int, ...]:
+        """What to wait on; nothing while unplugged."""
+        return () if self._port is None else self._port.fds
 
     def inject(self, fault: str, value: float = 1.0) -> None:
         """Begin one of FAULTS, or end it with ``value`` 0; ValueError for another name."""
         if fault not in self._values:
-            raise ValueError(f"line {self.link.name}: no fault {fault!r}; it has {', '.join(self.FAULTS)}")
+            raise ValueError(f"a line has no fault {fault!r}; it has {', '.join(self.FAULTS)}")
         self._values[fault] = value
         if fault != "unplug":
             return
-        if value and self._port is not None:
-            self._port.close()
-            self._port = None
-        elif not value and self._port is None:
-            self._port = PtyPort(self.link)
+        if value:
+            self.close()
+        elif self._port is None:
+            self._port = self._plug()
 
     def read(self) -> bytes:
         """What a driver has sent, as it arrives."""
@@ -62,7 +75,7 @@ class FaultyPort:
         self._port.write(self._noisy(data) if data else data)
 
     def close(self) -> None:
-        """Close the line and remove its link."""
+        """Close the line."""
         if self._port is not None:
             self._port.close()
             self._port = None

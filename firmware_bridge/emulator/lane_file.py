@@ -1,9 +1,12 @@
-"""The part of the lane's TOML file that the emulated scanner reads: [scanner], [detector] host and port, [emulator]."""
+"""The part of the lane's TOML file that the emulated scanner reads.
+
+[scanner], host and port of [detector], [detector_control], and [emulator].
+"""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -27,6 +30,15 @@ class _Detector(BaseModel):
     port: int = 7148
 
 
+class DetectorControl(BaseModel):
+    """The detector's command port, as far as the emulated detector needs it."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: int = 7149
+
+
 @dataclass(frozen=True)
 class LaneFile:
     """What the emulator is told."""
@@ -35,6 +47,7 @@ class LaneFile:
     emulator: EmulatorSettings
     host: str
     port: int
+    control: DetectorControl = field(default_factory=DetectorControl)
 
 
 def read(path: Path | None) -> LaneFile:
@@ -47,6 +60,7 @@ def read(path: Path | None) -> LaneFile:
             EmulatorSettings.model_validate(table.get("emulator", {})),
             detector.host,
             detector.port,
+            DetectorControl.model_validate(table.get("detector_control", {})),
         )
     except OSError as error:
         raise LaneFileError(f"{path}: cannot be read ({error.strerror}); give an existing file") from error

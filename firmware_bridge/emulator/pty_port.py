@@ -29,6 +29,11 @@ class PtyPort:
         part.symlink_to(os.ttyname(self._slave))
         part.replace(link)
 
+    @property
+    def fds(self) -> tuple[int, ...]:
+        """What to wait on."""
+        return (self.fd,)
+
     def read(self) -> bytes:
         """What a driver has sent, b'' when nothing."""
         try:

@@ -121,7 +121,7 @@ def test_a_bag_that_is_too_long_ends_as_oversize_at_its_exit() -> None:
 
 
 @pytest.mark.parametrize("until_mm", [8.0, 20.0, 40.0])
-def test_a_silent_detector_ends_the_bag_as_incomplete(until_mm: float) -> None:
+def test_a_silent_detector_ends_the_bag_as_its_fault(until_mm: float) -> None:
     readout = engine()
     slabs = drive(readout, frames_at(list(np.arange(0.0, until_mm * 1e3, STEP_UM))), [entry("a", 5.0)], [4, 12])
     assert readout.on_tick(SILENCE_S * 0.9) == []

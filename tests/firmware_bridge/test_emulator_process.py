@@ -226,7 +226,7 @@ def test_sigterm_ends_it_and_the_axis_keeps_its_place(launch: Launch) -> None:
             axis.move_to_um(21.5)
         os.kill(scanner.process.pid, signal.SIGTERM)
         assert scanner.process.wait(10) == 0
-        assert sorted(p.name for p in (scanner.folder / "dev").iterdir()) == ["esp-1.position"]
+        assert sorted(p.name for p in (scanner.folder / "dev").iterdir()) == ["positions.json"]
     with launch([]) as scanner, EspAxis(scanner.folder / "dev" / "esp-1", 1) as axis:
         assert axis.position_um() == pytest.approx(21.5)
 

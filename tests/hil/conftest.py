@@ -102,6 +102,6 @@ def state_dir(calibrated: Path) -> Iterator[Path]:
     # The calibration and the place where it left the mask axis.
     shutil.copytree(calibrated / "calibration", folder / "calibration")
     (folder / "dev").mkdir()
-    shutil.copy(calibrated / "dev" / "esp-1.position", folder / "dev")
+    shutil.copy(calibrated / "dev" / "positions.json", folder / "dev")
     yield folder
     shutil.rmtree(folder)
