@@ -17,10 +17,17 @@ class EmulatorError(RuntimeError):
 
 
 class EmulatedScanner:
-    """One emulated scanner below ``state_dir``: device links in dev/, truth in truth.jsonl, log in log/."""
+    """One emulated scanner below ``state_dir``: device links in dev/, truth in truth.jsonl, log in log/.
 
-    def __init__(self, config_file: Path, state_dir: Path, plan: str, *, tray_first: bool) -> None:
+    ``faults``: scenarios for ``--faults`` of the emulator, by name or as files.
+    """
+
+    def __init__(
+        self, config_file: Path, state_dir: Path, plan: str, *, tray_first: bool, faults: str | None = None
+    ) -> None:
         self.truth = state_dir / "truth.jsonl"
+        #: One line whenever a fault of the script begins or ends; missing while none did.
+        self.faults = state_dir / "faults.jsonl"
         self.log = state_dir / "log" / "emulator.log"
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self.truth.unlink(missing_ok=True)
@@ -28,6 +35,8 @@ class EmulatedScanner:
         command += ["--dev-dir", str(state_dir / "dev"), "--truth", str(self.truth), "--exit-at-end"]
         if tray_first:
             command.append("--tray-first")
+        if faults is not None:
+            command += ["--faults", faults]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True

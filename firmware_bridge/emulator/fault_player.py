@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TextIO
+from pathlib import Path
 
 from firmware_bridge.emulator.fault_script import Script, Step
 
@@ -26,11 +26,15 @@ class _Running:
 
 
 class FaultPlayer:
-    """Scenarios one after another over the bags of one plan; each counts its bags where the one before ended."""
+    """Scenarios one after another over the bags of one plan; each counts its bags where the one before ended.
 
-    def __init__(self, scripts: Sequence[Script], inject: Inject, log: TextIO) -> None:
+    ``log`` is written anew: a JSON line whenever a fault begins or ends.
+    """
+
+    def __init__(self, scripts: Sequence[Script], inject: Inject, log: Path) -> None:
         self._inject = inject
         self._log = log
+        log.unlink(missing_ok=True)
         self._steps: list[_Running] = []
         self._placed: list[tuple[float, float]] = []
         bag0 = 0
@@ -87,5 +91,5 @@ class FaultPlayer:
             "value": value,
             "lasting": step.for_s is None,
         }
-        self._log.write(json.dumps(line) + "\n")
-        self._log.flush()
+        with self._log.open("a", encoding="utf-8") as log:
+            log.write(json.dumps(line) + "\n")

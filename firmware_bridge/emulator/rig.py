@@ -25,6 +25,8 @@ from firmware_bridge.emulator.scene_supply import SceneSupply
 from firmware_bridge.emulator.world import World
 
 _LOG = logging.getLogger(__name__)
+#: Beside the truth: one line whenever a fault begins or ends.
+FAULTS_FILE: Final = "faults.jsonl"
 #: Name of the detector's packet stream in fault scripts.
 STREAM: Final = "detector"
 #: The mask counts as moved beyond this, µm.
@@ -53,10 +55,9 @@ class Rig:
         scanner, settings = lane.scanner, lane.emulator
         self._lane = lane
         self._truth = truth.open("w", encoding="utf-8")
-        self._fault_log = truth.with_name("faults.jsonl").open("w", encoding="utf-8")
         self.devices = Devices(lane, dev_dir)
         self.stream_faults = StreamFaults()
-        self._player = FaultPlayer(scripts, self._inject, self._fault_log)
+        self._player = FaultPlayer(scripts, self._inject, truth.with_name(FAULTS_FILE))
         self.world = World(scanner, settings)
         self._masks = self._alignment()
         self._mask_moved_s = float("-inf")
@@ -82,7 +83,6 @@ class Rig:
         self._detector.close()
         self.devices.close()
         self._truth.close()
-        self._fault_log.close()
         if self.clock.slips:
             _LOG.warning("frame clock fell behind %d times, %.1f s in all", self.clock.slips, self.clock.slipped_s)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 
@@ -81,8 +80,8 @@ def test_scenarios_need_enough_bags() -> None:
 class Played:
     """A player whose faults are only written down."""
 
-    def __init__(self, *scripts: Script) -> None:
-        self.log = io.StringIO()
+    def __init__(self, folder: Path, *scripts: Script) -> None:
+        self.log = folder / "faults.jsonl"
         self.done: list[tuple[str, str, float]] = []
         self.player = FaultPlayer(scripts, lambda *what: self.done.append(what), self.log)
 
@@ -91,33 +90,32 @@ class Played:
         self.player.step(travel_mm * 1e3, now_s, round(now_s * 1e9))
         return self.done[before:]
 
-    @property
     def active(self) -> bool:
         return self.player.active
 
 
-def test_a_step_begins_at_its_place_on_its_bag_and_is_healed_in_time() -> None:
-    played = Played(script(STEP.replace("bag = 1", "bag = 2") + "for_s = 2.0\nvalue = 0.5\n"))
+def test_a_step_begins_at_its_place_on_its_bag_and_is_healed_in_time(tmp_path: Path) -> None:
+    played = Played(tmp_path, script(STEP.replace("bag = 1", "bag = 2") + "for_s = 2.0\nvalue = 0.5\n"))
     played.player.placed(100e3, 0.0)
     assert played.at(500.0, 1.0) == []
     played.player.placed(600e3, 1.0)
     assert played.at(609.0, 2.0) == []
-    assert not played.active
+    assert not played.active()
     assert played.at(610.0, 3.0) == [("belt", "unplug", 0.5)]
-    assert played.active
+    assert played.active()
     assert played.at(700.0, 4.9) == []
     assert played.at(700.0, 5.0) == [("belt", "unplug", 0.0)]
-    assert not played.active
-    lines = [json.loads(line) for line in played.log.getvalue().splitlines()]
+    assert not played.active()
+    lines = [json.loads(line) for line in played.log.read_text().splitlines()]
     assert [(line["scenario"], line["state"], line["t_ns"]) for line in lines] == [
         ("trial", "begin", 3_000_000_000),
         ("trial", "end", 5_000_000_000),
     ]
 
 
-def test_seconds_count_from_the_first_bag_of_the_scenario_and_bags_from_the_one_before() -> None:
+def test_seconds_count_from_the_first_bag_of_the_scenario_and_bags_from_the_one_before(tmp_path: Path) -> None:
     timed = script('[[step]]\nat = {s = 1.5}\ndevice = "m1_x"\nfault = "stuck"\n', "timed")
-    played = Played(script(STEP, "first"), timed)
+    played = Played(tmp_path, script(STEP, "first"), timed)
     played.player.placed(0.0, 0.0)
     assert played.at(10.0, 9.0) == [("belt", "unplug", 1.0)]
     played.player.placed(100e3, 9.0)
@@ -125,12 +123,14 @@ def test_seconds_count_from_the_first_bag_of_the_scenario_and_bags_from_the_one_
     played.player.placed(200e3, 100.0)
     assert played.at(150.0, 101.4) == []
     assert played.at(150.0, 101.5) == [("m1_x", "stuck", 1.0)]
-    assert not played.active, "a fault without an end holds nothing up"
+    assert not played.active(), "a fault without an end holds nothing up"
 
 
 @given(st.lists(st.tuples(st.floats(0, 50), st.floats(0, 3)), max_size=40))
-def test_whatever_time_does_a_step_is_played_once(ticks: list[tuple[float, float]]) -> None:
-    played = Played(script(STEP + "for_s = 1.0\n"))
+def test_whatever_time_does_a_step_is_played_once(
+    tmp_path_factory: pytest.TempPathFactory, ticks: list[tuple[float, float]]
+) -> None:
+    played = Played(tmp_path_factory.mktemp("play"), script(STEP + "for_s = 1.0\n"))
     played.player.placed(0.0, 0.0)
     travel = now = 0.0
     for mm, seconds in ticks:
