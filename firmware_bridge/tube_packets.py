@@ -117,8 +117,9 @@ def checksum(body: bytes) -> int:
 
 def encode(command: str, *args: str | int) -> bytes:
     """Bytes of one message on the line; :class:`TubeMessageError` names what does not fit."""
-    body = "".join(f"{part}," for part in (command, *args)).encode("ascii", "replace")
-    if _BODY.fullmatch(body) is None or len(body) > MAX_MESSAGE - 3:
+    parts = [str(part) for part in (command, *args)]
+    body = "".join(f"{part}," for part in parts).encode("ascii", "replace")
+    if _BODY.fullmatch(body) is None or body.count(b",") != len(parts) or len(body) > MAX_MESSAGE - 3:
         raise TubeMessageError(f"x-ray generator: {body!r:.80} is no message; two digits, then 0-9 A-Z . $ ! + -")
     return bytes([STX]) + body + bytes([checksum(body), ETX])
 
