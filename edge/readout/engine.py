@@ -17,7 +17,7 @@ import numpy.typing as npt
 from edge.config import Config
 from edge.messages import Arrays, DeviceEvent, DeviceEventKind, Fault, Slab
 from edge.readout.ports import ALL_PIXELS, FrameLike, PixelMask, Sums
-from edge.readout.window import BagWindow, Geometry, empty_arrays, lost_between
+from edge.readout.window import SLIP_UM, BagWindow, Geometry, empty_arrays, lost_between, odd_travel
 
 SlabOut = tuple[Slab, Arrays]
 
@@ -102,9 +102,14 @@ class ReadoutEngine:
                     batch = []
                     self._encoder_reset(travel)
                 else:
-                    missing = lost_between(self._last.number, frame.number, travel - self._last_travel, self._geometry)
-                    for bag in self._bags.values():
+                    moved = travel - self._last_travel
+                    missing = lost_between(self._last.number, frame.number, moved, self._geometry)
+                    odd_um = odd_travel(missing, moved, self._geometry)
+                    for bag in tuple(self._bags.values()):
                         bag.window.lose(self._last_travel, travel, missing)
+                        bag.window.odd_um += odd_um
+                        if bag.window.odd_um > SLIP_UM:
+                            self._give_up(bag, Fault.IDENTITY_DOUBT, "the belt or its encoder slips")
             else:
                 for bag in tuple(self._bags.values()):
                     self._check_start(bag, travel)

@@ -20,6 +20,12 @@ from firmware_bridge.scanner import BINS, COLUMNS, GROUPS
 
 #: Consecutive frame numbers further apart on the belt than so many nominal steps: the detector paused.
 UNSEEN_STEPS = 4.0
+#: A belt that moves, but at a speed further from the nominal one than this fraction, is starting, stopping, or its
+#: encoder slips. A bag that travels further than SLIP_UM in this way has no sure place on the belt.
+SPEED_TOLERANCE = 0.3
+SLIP_UM = 5000.0
+#: Slower than this fraction of the nominal speed, the belt stands.
+STANDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,15 @@ def lost_between(number: int, next_number: int, moved_um: float, geometry: Geome
     return missing
 
 
+def odd_travel(missing: int, moved_um: float, geometry: Geometry) -> float:
+    """The part of ``moved_um`` between two frames with none ``missing`` that no belt at its speed makes, µm."""
+    moved = abs(moved_um)
+    slack_um = max(SPEED_TOLERANCE * geometry.step_um, 2 * geometry.encoder_um)
+    if missing or moved < STANDS * geometry.step_um or abs(moved_um - geometry.step_um) <= slack_um:
+        return 0.0
+    return moved
+
+
 @dataclass
 class BagWindow:
     """State of one bag between its entry and its last slab."""
@@ -84,6 +99,8 @@ class BagWindow:
     first_frame_t_ns: int = 0
     last_frame_t_ns: int = 0
     lost_packets_before: int = 0
+    #: Travel since its entry at a speed that the belt does not have, µm.
+    odd_um: float = 0.0
     _lost: int = 0
     _unsure: list[tuple[float, float, int]] = field(default_factory=list)
 

@@ -37,7 +37,7 @@ def test_phase_sums_equal_the_direct_evaluation(data: st.DataObject) -> None:
     length_b = data.draw(st.floats(1.0, 25.0), "length b, mm")
     start_b = 3.0 + length_a + gap
     events = [entry("a", 3.0), leave("a", 3.0 + length_a), entry("b", start_b), leave("b", start_b + length_b)]
-    steps = rng.uniform(0, 2 * STEP_UM, round((start_b + length_b + 32) * 1e3 / STEP_UM * 1.4))
+    steps = rng.uniform(0.75 * STEP_UM, 1.25 * STEP_UM, round((start_b + length_b + 32) * 1e3 / STEP_UM * 1.4))
     if data.draw(st.booleans(), "belt stands still for a while"):
         steps[len(steps) // 3 : len(steps) // 3 + 12] = 0
     frames = frames_at(list(np.cumsum(steps)), seed)
@@ -102,6 +102,32 @@ def test_a_detector_that_starts_again_costs_at_least_a_frame() -> None:
     frames = frames[:50] + [FakeFrame(n, 10**9 + n, 500, f.encoder_start, f.encoder_stop, f.counts)
                             for n, f in enumerate(frames[50:])]  # fmt: skip
     assert check_protocol(drive(engine(), frames, BAG, range(0, 200, 9))).lost_frames == 1
+
+
+def belt(*speeds: tuple[float, float]) -> list[FakeFrame]:
+    """Frames of a belt that goes (µm) at (fraction of its speed) for a while each."""
+    steps = [fraction * STEP_UM for way_um, fraction in speeds for _ in range(round(way_um / abs(fraction) / STEP_UM))]
+    return frames_at(list(np.cumsum(steps)))
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        belt((20e3, 1.0), (10e3, 0.5), (50e3, 1.0)),
+        belt((20e3, 1.0), (10e3, 1.5), (50e3, 1.0)),
+        belt((20e3, 1.0), (7e3, -0.5), (50e3, 1.0)),
+    ],
+)
+def test_an_encoder_that_slips_leaves_no_bag_with_a_sure_place(frames: list[FakeFrame]) -> None:
+    slabs = drive(engine(), frames, [*BAG, entry("b", 60.0, 3), leave("b", 65.0, 4)], range(0, len(frames), 7))
+    assert check_protocol(of(slabs, "a")).fault is Fault.IDENTITY_DOUBT
+
+
+@pytest.mark.parametrize("fraction", [0.75, 1.25])
+def test_a_belt_may_be_a_little_slow_or_fast_and_may_stop_and_start(fraction: float) -> None:
+    frames = belt((20e3, fraction), (1e3, 0.5), (30.0, 0.001), (1e3, 0.5), (50e3, fraction))
+    last = check_protocol(drive(engine(), frames, BAG, range(0, len(frames), 7)))
+    assert (last.fault, last.lost_frames) == (None, 0)
 
 
 def test_a_bag_without_exit_ends_as_oversize() -> None:
