@@ -16,6 +16,8 @@ BAUD: Final = 38_400
 SPEED_TABLE: Final = 0
 #: Response method: answer when the command is taken, not when the move has ended.
 QUICK: Final = 1
+#: System parameter: the most pulses per second.
+TOP_SPEED: Final = 16
 #: Stop with the ramp of the speed table, so that no step is lost.
 SOFT_STOP: Final = 0
 #: Bits of the limit field of STR.
@@ -120,9 +122,10 @@ class AriesAxis(DrivenAxis):
         self._steps = steps_per_unit
         # Half a pulse of rounding, and the last one may be on its way.
         label = f"{controller.where}, axis {axis}{f' ({name})' if name else ''}"
-        super().__init__(label, unit, limits, 1.5 / steps_per_unit)
+        # An axis that is not there is found out now.
+        top = controller.request(f"RSY{axis}/{TOP_SPEED}", label)[-1]
+        super().__init__(label, unit, limits, 1.5 / steps_per_unit, top / steps_per_unit)
         self._last_error = ""
-        self._read_position()  # an axis that is not there is found out now
 
     def moving(self) -> bool:
         """True while the axis moves or homes."""

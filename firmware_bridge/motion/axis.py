@@ -11,8 +11,10 @@ Limit = Literal["", "lower", "upper"]
 
 #: How often a waiting call looks, s.
 POLL_S: Final = 0.01
-#: A position is believed when two readings in a row agree, or three in a row go one way; tried this often.
-ROUNDS: Final = 3
+#: A position is believed when two readings in a row agree; tried this often.
+ROUNDS: Final = 4
+#: By how much two readings of a resting axis may differ, as a fraction of what counts as arrived.
+JITTER: Final = 0.2
 
 
 class AxisError(RuntimeError):
@@ -89,11 +91,13 @@ class Axis(Protocol):
 class DrivenAxis(ABC):
     """Soft limits, waiting and believing read-back, on top of what a controller can do.
 
-    ``label`` names axis and controller in every error; ``arrived`` is how near the target counts as there.
+    ``label`` names axis and controller in every error; ``arrived`` is how near the target counts as there, and
+    ``speed`` the most the axis covers in a second.
     """
 
-    def __init__(self, label: str, unit: str, limits: tuple[float, float], arrived: float) -> None:
+    def __init__(self, label: str, unit: str, limits: tuple[float, float], arrived: float, speed: float) -> None:
         self.label = label
+        self._speed = speed
         self._unit = unit
         self._limits = limits
         self._arrived = arrived
@@ -109,18 +113,18 @@ class DrivenAxis(ABC):
 
     def position(self) -> float:
         """Where the axis is. A reading counts only when a second one confirms it: serial answers have no checksum."""
-        jitter = self._arrived / 2
-        first = self._read_position()
+        jitter = self._arrived * JITTER
         for _ in range(ROUNDS):
-            second = self._read_position()
-            if abs(second - first) <= jitter:
+            begun = time.monotonic()
+            first, second = self._read_position(), self._read_position()
+            apart = abs(second - first)
+            if apart <= jitter:
                 return second
-            third = self._read_position()
-            if min(first, third) <= second <= max(first, third):
-                return third
-            first = third
+            if apart <= jitter + self._speed * (time.monotonic() - begun) and self.moving():
+                return second
         raise AxisError(
-            f"{self.label}: its position readings do not agree (last {first:g} {self._unit}); check cable and shielding"
+            f"{self.label}: its position readings do not agree (last {first:g} and {second:g} {self._unit}); "
+            "check cable and shielding"
         )
 
     def start_move(self, target: float) -> None:

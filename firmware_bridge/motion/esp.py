@@ -111,7 +111,9 @@ class EspAxis(DrivenAxis):
         self._own = not isinstance(controller, EspController)
         self._controller = controller if isinstance(controller, EspController) else EspController(controller)
         code, arrived = UNITS[unit]
-        super().__init__(f"{self._controller.where}, axis {axis}{f' ({name})' if name else ''}", unit, (0, 0), arrived)
+        super().__init__(
+            f"{self._controller.where}, axis {axis}{f' ({name})' if name else ''}", unit, (0, 0), arrived, 0.0
+        )
         self._homed = False
         self._last_error = ""
         try:
@@ -119,6 +121,7 @@ class EspAxis(DrivenAxis):
             self._controller.send(f"{axis}SN{code}")
             self._controller.send(f"{axis}MO")
             self._raise_errors()
+            self._speed = self._ask("VA?")
             self._limits = limits or (self._ask("SL?"), self._ask("SR?"))
         except BaseException:
             self.close()
@@ -156,6 +159,7 @@ class EspAxis(DrivenAxis):
         self._refuse_if_moving()
         self._homed = False
         self._controller.send(f"{self.axis}MO")
+        self._raise_errors()
         self._command(f"{self.axis}OR{HOME_MODE}")
 
     def stop(self) -> None:
