@@ -51,7 +51,8 @@ class TubeDevice:
 
     def __post_init__(self) -> None:
         self.decoder = wire.Decoder()
-        self.interlock_closed = True
+        self._contact_closed = True
+        self._contact_broken = False
         self.local = False
         self._mute = False
         self._set = {Command.SET_KV: 0, Command.SET_MA: 0}
@@ -72,18 +73,23 @@ class TubeDevice:
         """Faults since the last reset, in words; empty when none."""
         return ", ".join(sorted(_FAULT_NAMES[name] for name in self._latched))
 
+    @property
+    def interlock_closed(self) -> bool:
+        """True when the safety contact is closed and no injected fault holds the circuit open."""
+        return self._contact_closed and not self._contact_broken
+
     def set_interlock(self, closed: bool) -> None:
-        """The safety circuit: open takes the beam down at once; closing it does not bring the beam back."""
-        self.interlock_closed = closed
-        if not closed:
-            self._beam_down()
+        """The safety contact: open takes the beam down at once; closing it does not bring the beam back."""
+        self._contact_closed = closed
+        self._watch_interlock()
 
     def inject(self, fault: str, value: float = 1.0) -> None:
         """Make one of FAULTS happen; 0 removes its cause (a latched fault still needs a reset)."""
         if fault not in self.FAULTS:
             raise ValueError(f"emulated tube has no fault {fault!r}; it has {', '.join(self.FAULTS)}")
         if fault == "interlock":
-            self.set_interlock(not value)
+            self._contact_broken = bool(value)
+            self._watch_interlock()
         elif fault == "mute":
             self._mute = bool(value)
         elif not value:
@@ -134,6 +140,10 @@ class TubeDevice:
 
     def _warm_up_needed(self) -> float:
         return self.warm_up_s * next(factor for hours, factor in WARM_UP_FACTORS if self.rest_h <= hours)
+
+    def _watch_interlock(self) -> None:
+        if not self.interlock_closed:
+            self._beam_down()
 
     def _beam_down(self) -> None:
         self.beam, self.kv, self.ma = False, 0.0, 0.0

@@ -109,6 +109,19 @@ def test_a_fault_whose_cause_remains_is_not_reset() -> None:
     assert device.fault == ""
 
 
+def test_an_injected_open_interlock_holds_whatever_the_contact_does() -> None:
+    device = switched_on()
+    device.inject("interlock")
+    device.set_interlock(True)
+    assert not device.interlock_closed
+    assert ask(device, 1.0, "98", 1) == ("!", "4")
+    device.inject("interlock", 0)
+    device.set_interlock(False)
+    assert ask(device, 1.0, "98", 1) == ("!", "4")
+    device.set_interlock(True)
+    assert ask(device, 1.0, "98", 1) == (DONE,)
+
+
 def test_an_unknown_fault_is_named() -> None:
     with pytest.raises(ValueError, match="no fault 'fire'; it has arc, interlock, mute"):
         TubeDevice().inject("fire")
