@@ -13,8 +13,10 @@ import zmq
 
 from calibration.bundle import BundleError, load_active
 from edge import wire
+from edge.bridge.client import CommandClient, NoAnswerError
 from edge.config import Config, dump
 from edge.emulated import EmulatedScanner, EmulatorError
+from edge.lane_devices import LaneDevices, limit_s
 from edge.messages import BagNotice, CommandReply, DeviceCommand, LaneState, Verdict
 from edge.supervisor import Supervisor
 
@@ -44,18 +46,27 @@ class LaneRun:
 class Lane:
     """One run of a lane. Use as a context manager; call :meth:`step` until :attr:`finished`."""
 
-    def __init__(self, config: Config, *, emulate: bool, plan: str, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        emulate: bool,
+        plan: str,
+        say: Callable[[str], None],
+        faults: str | None = None,
+    ) -> None:
         # The archive says "simulated" for whatever was scanned while the [emulator] table was there.
         emulator = (config.emulator or {}) if emulate else None
         self.config = config.model_copy(update={"emulator": emulator})
         self.emulate = emulate
         self.plan = plan
+        self.faults = faults
         self.say = say
         self.result = LaneRun()
         self.scanner: EmulatedScanner | None = None
         self.supervisor: Supervisor | None = None
         self._feed: zmq.Socket[bytes] | None = None
-        self._commands: zmq.Socket[bytes] | None = None
+        self.devices: LaneDevices | None = None
         self._ended_at: float | None = None
 
     def __enter__(self) -> Lane:
@@ -87,7 +98,9 @@ class Lane:
         if self.emulate:
             self.say("starting the emulated scanner (simulated x-rays, real packets)")
             needs_tray = state != "CALIBRATED"
-            self.scanner = EmulatedScanner(config_file, self.config.state_dir, self.plan, tray_first=needs_tray)
+            self.scanner = EmulatedScanner(
+                config_file, self.config.state_dir, self.plan, tray_first=needs_tray, faults=self.faults
+            )
             self.scanner.wait_ready()
             if needs_tray:
                 self._calibrate(config_file)
@@ -97,13 +110,18 @@ class Lane:
         self.supervisor = Supervisor(self.config)
         bus = self.supervisor.bus
         self._feed = bus.subscriber("feed")
-        self._commands = bus.socket("commands", zmq.DEALER, bind=False)
+        # With faults of the emulated scanner somebody has to reset and to start again: here, the lane does.
+        operator = self.emulate and self.faults is not None
+        self.devices = LaneDevices(CommandClient(bus), self.config, self.say, operator=operator)
         self.supervisor.start()
         self.supervisor.wait_ready(60.0)
         self.say("services ready: " + ", ".join(self.supervisor.children))
-        reply = self.command(DeviceCommand(action="belt_start"))
-        if not reply.ok:
-            raise LaneError(f"the belt does not start: {reply.reason}")
+        try:
+            refused = self.devices.start(self.supervisor.poll)
+        except NoAnswerError as error:
+            raise LaneError(str(error)) from error
+        if refused:
+            raise LaneError(f"the lane does not start to scan: {refused}")
 
     def _calibrate(self, config_file: Path) -> None:
         self.say("no valid calibration: calibrating")
@@ -112,14 +130,13 @@ class Lane:
         if code != 0:
             raise LaneError(f"calibration failed (exit code {code}); see above, and {self.config.state_dir / 'log'}")
 
-    def command(self, command: DeviceCommand, timeout_s: float = 10.0) -> CommandReply:
-        """Send one command to the bridge; LaneError when no answer comes."""
-        assert self.supervisor is not None
-        assert self._commands is not None
-        self.supervisor.bus.send(self._commands, "command", command)
-        if not self._commands.poll(int(timeout_s * 1e3)):
-            raise LaneError(f"the bridge did not answer {command.action} within {timeout_s:.0f} s")
-        return self.supervisor.bus.receive(self._commands, CommandReply)[1]
+    def command(self, command: DeviceCommand) -> CommandReply:
+        """Send one command to the bridge and wait until it is done; LaneError when no answer comes."""
+        assert self.devices is not None
+        try:
+            return self.devices.client.ask(command, limit_s(command))
+        except NoAnswerError as error:
+            raise LaneError(str(error)) from error
 
     def step(self) -> list[Verdict]:
         """Look after the processes, read the feed for up to 0.1 s; returns the new verdicts."""
@@ -128,6 +145,8 @@ class Lane:
         for line in self.supervisor.poll():
             self.result.happened.append(line)
             self.say(line)
+        assert self.devices is not None
+        self.devices.tick()
         new: list[Verdict] = []
         wait_ms = 100
         while self._feed.poll(wait_ms):

@@ -86,6 +86,7 @@ Action = Literal[
     "detector_configure",
     "detector_start",
     "detector_stop",
+    "detector_reset",
 ]
 
 
@@ -105,6 +106,7 @@ class DeviceCommand(Message):
     kv: float = Field(0.0, ge=0, description="beam_on: tube voltage, kV; 0 is that of the configuration")
     ma: float = Field(0.0, ge=0, description="beam_on: tube current, mA; 0 is that of the configuration")
     lights: tuple[bool, bool, bool] = Field((False, False, False), description="lights: red, amber, green")
+    thresholds_ev: tuple[int, ...] = Field((), description="detector_configure: energy thresholds, eV; empty: as they are")
     timeout_s: float = Field(0.0, ge=0, le=3600, description="give up after this; 0 is the action's own limit")
 
 

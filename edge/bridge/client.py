@@ -1,4 +1,4 @@
-"""How a service reads the bridge's events without missing one: subscription, plus what came before or got lost.
+"""How others talk to the bridge: its events without missing one, and commands with their answers.
 
 The bridge numbers its events without a gap. A reader that starts, or sees a gap, asks for the events since the last
 one it has; it also asks once in a while, because a lost *last* event leaves no gap.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
+import uuid
+from collections.abc import Callable
 
 import zmq
 
@@ -90,3 +92,59 @@ class EventReader:
             # Nobody is there to answer; the next read asks again.
             self._waiting = False
             self._asked_at = now - ASK_EVERY_S + RETRY_S
+
+
+class NoAnswerError(RuntimeError):
+    """The bridge is not there, or does not answer; the text says what to do."""
+
+
+class CommandClient:
+    """Sends commands to the bridge and matches the answers, which come in the order in which commands end."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._log = logging.getLogger(bus.stamp.source)
+        # Nothing is kept for a bridge that is away: a command that is carried out much later does harm.
+        self._socket = bus.socket("commands", zmq.DEALER, bind=False, immediate=True)
+
+    def send(self, command: DeviceCommand) -> str:
+        """Send without waiting; returns the id of its answers, empty when no bridge is there."""
+        wanted = self._bus.stamp(command.model_copy(update={"command_id": uuid.uuid4().hex[:16]}))
+        try:
+            self._socket.send_multipart(wire.encode("command", wanted), zmq.NOBLOCK)
+        except zmq.Again:
+            return ""
+        return wanted.command_id
+
+    def answers(self, wait_s: float = 0.0) -> list[CommandReply]:
+        """Answers that have come; waits at most ``wait_s`` for the first."""
+        found = []
+        wait_ms = int(wait_s * 1e3)
+        while self._socket.poll(wait_ms):
+            wait_ms = 0
+            try:
+                found.append(self._bus.receive(self._socket, CommandReply)[1])
+            except wire.WireError as error:
+                self._log.error("unreadable answer of the bridge: %s", error)
+        return found
+
+    def ask(
+        self,
+        command: DeviceCommand,
+        timeout_s: float = 10.0,
+        meanwhile: Callable[[], object] = lambda: None,
+    ) -> CommandReply:
+        """Send and wait until it is done or refused, calling ``meanwhile`` ten times a second.
+
+        :class:`NoAnswerError` after ``timeout_s``.
+        """
+        deadline = time.monotonic() + timeout_s
+        sent = ""
+        while time.monotonic() < deadline:
+            sent = sent or self.send(command)
+            for answer in self.answers(RETRY_S):
+                if answer.command_id == sent and answer.phase == "done":
+                    return answer
+            meanwhile()
+        what = f"did not answer {command.action} within {timeout_s:g} s" if sent else "is not there"
+        raise NoAnswerError(f"the bridge {what} (socket in {self._bus.run_dir}); is the lane running?")

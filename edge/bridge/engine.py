@@ -5,41 +5,15 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from typing import Protocol
 
+from edge.bridge.raw import RawEvent
 from edge.bridge.store import RECENT_EVENTS, BridgeState, StateStore
 from edge.messages import DeviceEvent, DeviceEventKind
 
 #: Longest part of a bag tag that goes into the bag id (ids end at 128 characters and name files).
 TAG_CHARACTERS = 64
-
-
-class RawEvent(Protocol):
-    """What :class:`firmware_bridge.belt.BeltController` reports."""
-
-    @property
-    def kind(self) -> str:
-        """bag_entry, bag_exit, interlock or encoder."""
-
-    @property
-    def seq(self) -> int:
-        """Counter of the controller within one boot; the same again when it sends an event twice."""
-
-    @property
-    def boot(self) -> int:
-        """Changes whenever the controller starts."""
-
-    @property
-    def encoder(self) -> int:
-        """Belt encoder when it happened, counts."""
-
-    @property
-    def tag(self) -> str:
-        """What was read from the bag."""
-
-    @property
-    def closed(self) -> bool | None:
-        """Interlock state."""
+#: Events that hold until the next of their kind.
+_STATES = frozenset({DeviceEventKind.INTERLOCK, DeviceEventKind.ESTOP, DeviceEventKind.DEVICE_STATE})
 
 
 class BridgeEngine:
@@ -49,16 +23,48 @@ class BridgeEngine:
         self,
         store: StateStore,
         stamp: Callable[[DeviceEvent], DeviceEvent] = lambda event: event,
+        scan_tail_counts: int = 0,
     ) -> None:
         self._store = store
         self._stamp = stamp
+        self._tail = scan_tail_counts
         self._state: BridgeState = store.load()
         self.repeated = 0
+        #: Whether the belt runs; None while the controller has not said so.
+        self.belt_moving: bool | None = None
 
     @property
     def encoder(self) -> int:
         """Newest encoder value, counts."""
         return self._state.encoder
+
+    @property
+    def interlock_closed(self) -> bool | None:
+        """As the belt controller last said; None before."""
+        return self._state.interlock_closed
+
+    @property
+    def estop(self) -> bool:
+        """Whether the emergency stop is in force, as the belt controller last said."""
+        return bool(self._state.estop)
+
+    @property
+    def beam_on(self) -> bool:
+        """Whether the beam was on when it was last seen; kept across restarts."""
+        return self._state.beam_on
+
+    @beam_on.setter
+    def beam_on(self, on: bool) -> None:
+        if on != self._state.beam_on:
+            self._state.beam_on = on
+            self.save()
+
+    @property
+    def in_beam(self) -> str:
+        """A bag between the entry barrier and the end of the scanned stretch; empty when there is none."""
+        if self._state.open_bag:
+            return self._state.open_bag
+        return self._state.last_bag if self._state.encoder < self._state.scanned_at else ""
 
     def on_belt(self, event: RawEvent, t_ns: int) -> list[DeviceEvent]:
         """Events to publish for one report of the controller; none when it was already known."""
@@ -68,9 +74,17 @@ class BridgeEngine:
             published += self._new_boot(event, t_ns)
         self._state.encoder = event.encoder
         if kind is DeviceEventKind.ENCODER:
+            published += self._compare(event, t_ns)
             # Neither remembered nor numbered: the next report makes it old.
-            report = DeviceEvent(kind=kind, event_seq=event.seq, encoder=event.encoder, event_t_ns=t_ns)
-            return [*published, self._stamp(report).model_copy(update={"seq": 0})]
+            report = DeviceEvent(
+                kind=kind,
+                event_seq=event.seq,
+                encoder=event.encoder,
+                event_t_ns=t_ns,
+                interlock_closed=event.closed,
+                device_t_us=event.device_t_us,
+            )
+            return [*published, self.transient(report)]
         if event.seq <= self._state.event_seq:
             self.repeated += 1
             return published
@@ -83,8 +97,11 @@ class BridgeEngine:
         elif kind is DeviceEventKind.BAG_EXIT:
             bag_id, self._state.open_bag = self._state.open_bag, ""
             detail = "" if bag_id else "no entry was seen"
+            self._state.last_bag, self._state.scanned_at = bag_id or "a bag", event.encoder + self._tail
         elif kind is DeviceEventKind.INTERLOCK:
             self._state.interlock_closed = event.closed
+        elif kind is DeviceEventKind.ESTOP:
+            self._state.estop = event.latched
         report = DeviceEvent(
             kind=kind,
             event_seq=event.seq,
@@ -93,9 +110,16 @@ class BridgeEngine:
             bag_id=bag_id,
             bag_tag=event.tag,
             interlock_closed=event.closed if kind is DeviceEventKind.INTERLOCK else None,
+            estop_pressed=event.latched if kind is DeviceEventKind.ESTOP else None,
+            device_t_us=event.device_t_us,
             detail=detail,
         )
         return [*published, self._record(report)]
+
+    def on_state(self, event: DeviceEvent, *, remember: bool) -> DeviceEvent:
+        """Event for a device that changed its state. What is not remembered a reader asks for with ``status``."""
+        event = event.model_copy(update={"encoder": self._state.encoder})
+        return self._record(event) if remember else self.transient(event)
 
     def on_link(self, *, found: bool, t_ns: int, detail: str = "", device: str = "belt") -> DeviceEvent:
         """Event for a device that came or went."""
@@ -103,6 +127,10 @@ class BridgeEngine:
         return self._record(
             DeviceEvent(kind=kind, device=device, encoder=self._state.encoder, event_t_ns=t_ns, detail=detail)
         )
+
+    def transient(self, event: DeviceEvent) -> DeviceEvent:
+        """Stamp an event that is neither numbered nor remembered."""
+        return self._stamp(event).model_copy(update={"seq": 0})
 
     def events_since(self, seq: int) -> tuple[DeviceEvent, ...]:
         """Remembered events with a larger bridge seq, oldest first."""
@@ -127,6 +155,9 @@ class BridgeEngine:
             "interlock": "unknown" if closed is None else "closed" if closed else "open",
             "encoder": str(self._state.encoder),
             "open_bag": self._state.open_bag,
+            "estop": "in force" if self.estop else "off",
+            "belt_boot": "" if self._state.boot is None else f"{self._state.boot:08x}",
+            "belt_motion": "unknown" if self.belt_moving is None else "running" if self.belt_moving else "stopped",
         }
 
     def save(self) -> None:
@@ -137,14 +168,30 @@ class BridgeEngine:
         """The controller started again: its encoder too, so forget all that hangs on the old counts."""
         first = self._state.boot is None
         lost, self._state.open_bag = self._state.open_bag, ""
-        self._state.boot, self._state.event_seq = event.boot, 0
-        self._state.events = []
+        self._state.boot, self._state.event_seq, self._state.scanned_at = event.boot, 0, 0
+        self._state.events = [known for known in self._state.events if known.device != "belt"]
         if first:
             return []
         # The event itself must already carry the new count: readers place bags by it.
         before, self._state.encoder = self._state.encoder, event.encoder
         detail = f"controller restarted, encoder is {event.encoder} after {before}"
         return [self.on_link(found=True, t_ns=t_ns, detail=f"{detail}; {lost} was open" if lost else detail)]
+
+    def _compare(self, event: RawEvent, t_ns: int) -> list[DeviceEvent]:
+        """What the report says must agree with the events; a controller that has just started sent none."""
+        out: list[DeviceEvent] = []
+        self.belt_moving = event.moving
+        common = {"encoder": event.encoder, "event_t_ns": t_ns, "device_t_us": event.device_t_us}
+        if event.closed is not None and event.closed != self._state.interlock_closed:
+            self._state.interlock_closed = event.closed
+            out.append(
+                self._record(DeviceEvent(kind=DeviceEventKind.INTERLOCK, interlock_closed=event.closed, **common))
+            )
+        if event.latched is not None and event.latched != self._state.estop:
+            known, self._state.estop = self._state.estop, event.latched
+            if known is not None or event.latched:
+                out.append(self._record(DeviceEvent(kind=DeviceEventKind.ESTOP, estop_pressed=event.latched, **common)))
+        return out
 
     def _new_bag_id(self, tag: str, t_ns: int) -> str:
         safe = re.sub(r"[^A-Za-z0-9_-]+", "-", tag)[:TAG_CHARACTERS].strip("-") or "bag"
@@ -156,6 +203,13 @@ class BridgeEngine:
         # Numbered across restarts, without a gap; kept exactly as published, boot id included.
         numbered = self._stamp(event).model_copy(update={"seq": self._state.next_seq})
         self._state.next_seq += 1
-        self._state.events = [*self._state.events[-RECENT_EVENTS + 1 :], numbered]
+        self._state.events = [*_newest(self._state.events), numbered]
         self.save()
         return numbered
+
+
+def _newest(events: list[DeviceEvent]) -> list[DeviceEvent]:
+    """Room for one more: the oldest go, but of a device's states the newest stays."""
+    last = {(event.kind, event.device): event.seq for event in events if event.kind in _STATES}
+    excess = max(0, len(events) - RECENT_EVENTS + 1)
+    return [e for e in events[:excess] if last.get((e.kind, e.device)) == e.seq] + events[excess:]

@@ -1,149 +1,231 @@
-"""Bridge service: owns the belt controller, PUBs its events, answers commands."""
+"""Bridge service: owns the slow devices, PUBs their events and states, carries out commands."""
 
 from __future__ import annotations
 
+import os
+import queue
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import zmq
 
 from edge import wire
+from edge.bridge.audit import Audit
+from edge.bridge.board import Board
+from edge.bridge.commands import Commands
+from edge.bridge.desk import Desk
+from edge.bridge.devices import handlers
 from edge.bridge.engine import BridgeEngine
-from edge.bridge.link import BeltLink
+from edge.bridge.jobs import Broken, Finished, Found, Handler, Job, Lost, Note, Spoke
+from edge.bridge.lights import StackLight
+from edge.bridge.plugs import Plugs
+from edge.bridge.safety import Situation, make_safe
 from edge.bridge.store import StateStore
+from edge.bridge.worker import Worker
 from edge.bus import Bus
 from edge.config import Config
 from edge.loop import Loop, start
-from edge.messages import CommandReply, DeviceCommand, DeviceEvent
-from firmware_bridge.belt import BeltController, BeltError, BeltRefused
+from edge.messages import CommandReply, DeviceCommand, DeviceEvent, DeviceEventKind, LaneState
+from edge.verdict.policy import Limits
 
 NAME = "bridge"
 TOPIC = "event"
 STATE_FILE = "bridge.json"
+AUDIT_FOLDER = "audit"
+#: Before the bridge says that it is ready, each device gets this long for the first attempt to open it, s.
+FIRST_ATTEMPT_S = 5.0
 
 
 class Service:
-    """Wires device, engine and sockets."""
+    """Wires devices, engine and sockets. ``devices``: others than the configuration's, for tests."""
 
-    def __init__(self, config: Config, bus: Bus) -> None:
+    def __init__(self, config: Config, bus: Bus, devices: Sequence[Handler] | None = None) -> None:
         self.bus = bus
         self.loop = Loop(bus, "events")
         store = StateStore(config.state_dir / STATE_FILE)
-        self.engine = BridgeEngine(store, bus.stamp)
-        port = config.device_path(config.belt.port)
-        self.link = BeltLink(lambda: BeltController(port))
-        self._fd = -1
-        self._lost_said = False
+        self.engine = BridgeEngine(store, bus.stamp, Limits.of(config).scan_tail_counts)
+        self.plugs = Plugs(config, self.loop, self._hint)
+        found = handlers(config, self.plugs.port) if devices is None else list(devices)
+        units = {handler.name: handler.units for handler in found}
+        self.owner = {unit: name for name, names in units.items() for unit in names}
+        self.axes = tuple(u for h in found if h.name not in ("belt", "tube", "detector") for u in h.units)
+        self.board = Board(units, beam_was_on=self.engine.beam_on)
+        self.lights = StackLight(time.monotonic())
+        audit = Audit(config.state_dir / AUDIT_FOLDER)
+        self.commands = Commands(
+            self.owner, self.axes, self._submit, audit, self._situation, self._gate, time.monotonic
+        )
+        self._notes: queue.SimpleQueue[Note] = queue.SimpleQueue()
+        self._rung = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.workers = {handler.name: Worker(handler, self._post) for handler in found}
         self.events = bus.socket("events", zmq.PUB, bind=True)
-        self.commands = bus.socket("commands", zmq.ROUTER, bind=True)
-        self.loop.on(self.commands, self._on_command)
+        self.desk = Desk(bus, self.loop, self._devices, self._on_question, self._on_order)
+        self.feed = bus.subscriber("feed", "lane.state")
+        self.loop.on(self._rung, self._on_notes)
+        self.loop.on(self.feed, self._on_lane_state)
         self.loop.every_tick(self._on_tick)
 
     def run(self) -> None:
         """Run until stopped; the newest encoder value is kept for the next start."""
         try:
-            # Whoever hears that the bridge is ready may start the belt.
-            self._on_tick()
+            for worker in self.workers.values():
+                worker.start()
+            # Whoever hears that the bridge is ready may command.
+            deadline = time.monotonic() + FIRST_ATTEMPT_S
+            for worker in self.workers.values():
+                worker.tried.wait(max(0.0, deadline - time.monotonic()))
+            self._on_notes()
             self.loop.run()
         finally:
-            self.engine.save()
+            self._end()
 
-    def _publish(self, events: Sequence[DeviceEvent]) -> None:
-        for event in events:
-            self.events.send_multipart(wire.encode(TOPIC, event))
-            self.loop.worked()
+    def _end(self) -> None:
+        for worker in self.workers.values():
+            if not worker.stop():
+                self.loop.log.error("%s does not answer and is left as it is", worker.name)
+        self.plugs.close()
+        os.close(self._rung)
+        self.engine.save()
 
-    def _on_tick(self) -> None:
-        now = time.monotonic()
-        if self.link.connect(now):
-            self._found()
-        elif self.link.belt is None and not self._lost_said:
-            self._say_lost(self.link.reason)
-        try:
-            self.link.keep_alive(now)
-        except (OSError, BeltError) as error:
-            self._lost(error)
-        self._on_belt()
-        self.loop.detail = "" if self.link.belt is not None else f"belt controller: {self.link.reason}"
+    # ---- devices --------------------------------------------------------------------------------------------
 
-    def _found(self) -> None:
-        belt = self.link.belt
-        assert belt is not None
-        self._fd = belt.fileno()
-        self._lost_said = False
-        self.loop.on(self._fd, self._on_belt)
-        self.loop.log.info("belt controller found")
-        self._publish([self.engine.on_link(found=True, t_ns=time.time_ns())])
+    def _post(self, note: Note) -> None:
+        # In a device's thread.
+        self._notes.put(note)
+        os.eventfd_write(self._rung, 1)
 
-    def _lost(self, error: Exception) -> None:
-        if self._fd >= 0:
-            self.loop.off(self._fd)
-            self._fd = -1
-        self.link.drop(str(error), time.monotonic())
-        self._say_lost(str(error))
+    def _submit(self, job: Job) -> None:
+        self.workers[self.owner[job.unit]].submit(job)
 
-    def _say_lost(self, reason: str) -> None:
-        self._lost_said = True
-        self.loop.count("device_lost")
-        self.loop.log.error("belt controller lost: %s; trying again", reason)
-        self._publish([self.engine.on_link(found=False, t_ns=time.time_ns(), detail=reason)])
+    def _hint(self, gone: str | None) -> None:
+        if "belt" in self.workers:
+            self.workers["belt"].hint(gone)
 
-    def _on_belt(self) -> None:
-        try:
-            reports = self.link.poll()
-        except (OSError, BeltError) as error:
-            self._lost(error)
-            return
-        for report in reports:
-            events = self.engine.on_belt(report, time.time_ns())
-            self._publish(events)
-            for event in events:
-                self.loop.count(event.kind.value)
-                if event.bag_id or event.detail:
-                    self.loop.log.info("%s %s at %d %s", event.kind.value, event.bag_id, event.encoder, event.detail)
+    def _on_notes(self) -> None:
+        # Cleared first: what is posted meanwhile rings again.
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._rung)
+        while not self._notes.empty():
+            self._take(self._notes.get())
+
+    def _take(self, note: Note) -> None:
+        now = time.time_ns()
+        if isinstance(note, Broken):
+            raise note.error
+        if isinstance(note, Finished):
+            self.commands.finished(note.job, note.outcome)
+        elif isinstance(note, Found):
+            self.loop.log.info("%s found: %s", note.name, note.detail)
+            self.board.found(note.name, note.detail)
+            self._publish(self.engine.on_link(found=True, t_ns=now, device=note.name))
+            if note.name == "belt":
+                self.lights.again()
+        elif isinstance(note, Lost):
+            self.loop.count("device_lost")
+            self.loop.log.error("%s lost: %s; trying again", note.name, note.reason)
+            self.board.gone(note.name, note.reason)
+            self._publish(self.engine.on_link(found=False, t_ns=now, detail=note.reason, device=note.name))
+        else:
+            self._heard(note, now)
+            self.workers[note.name].taken()
+
+    def _heard(self, note: Spoke, t_ns: int) -> None:
+        for report in note.heard.events:
+            for event in self.engine.on_belt(report, t_ns):
+                self._publish(event)
+                if event.interlock_closed is False and event.kind is DeviceEventKind.INTERLOCK:
+                    self._make_safe("the interlock was opened", doors=True)
+                elif event.kind is DeviceEventKind.ESTOP and event.estop_pressed:
+                    self._make_safe("the emergency stop was pressed", doors=True)
+        for change in self.board.heard(note.heard.states, t_ns):
+            self._publish(self.engine.on_state(change.event, remember=change.remember))
+            if change.beam_lost:
+                self._make_safe("the beam went down", doors=False)
+            elif change.event.beam_on and (change.event.detail or change.event.interlock_closed is False):
+                why = change.event.detail or "its interlock was opened"
+                self._make_safe(f"the generator reports: {why}", doors=True)
+        self.engine.beam_on = self.board.beam_on
         self.loop.counters["repeated"] = self.engine.repeated
 
-    def _on_command(self) -> None:
-        peer, *frames = self.commands.recv_multipart()
-        try:
-            _, command, _ = wire.decode(frames, DeviceCommand)
-        except wire.WireError as error:
-            reply = CommandReply(ok=False, reason=f"unreadable command: {error}")
-        else:
-            reply = self._answer(command)
-        # A peer that has gone is no error: ROUTER drops what it cannot deliver.
-        self.commands.send_multipart([peer, *wire.encode("reply", self.bus.stamp(reply))])
+    def _publish(self, event: DeviceEvent) -> None:
+        self.events.send_multipart(wire.encode(TOPIC, event))
+        self.loop.worked()
+        self.loop.count(event.kind.value)
+        if event.seq and (event.bag_id or event.detail or event.state):
+            what = " ".join(filter(None, (event.bag_id, event.state, event.detail)))
+            self.loop.log.info("%s %s at %d: %s", event.device, event.kind.value, event.encoder, what)
 
-    def _answer(self, command: DeviceCommand) -> CommandReply:
-        belt = self.link.belt
-        devices = {"belt": "lost" if belt is None else "present", **self.engine.status()}
+    def _make_safe(self, why: str, *, doors: bool) -> None:
+        for command in make_safe(doors=doors, axes=self.axes):
+            self.loop.log.warning("%s: %s", why, command.action)
+            if command.action == "beam_off":
+                self.board.beam_ordered(why)
+            self.commands.take(self.bus.stamp(command), self._own_reply)
+
+    def _own_reply(self, reply: CommandReply) -> None:
+        if not reply.ok:
+            self.loop.log.error("making it safe: %s", reply.reason)
+
+    # ---- commands -------------------------------------------------------------------------------------------
+
+    def _situation(self) -> Situation:
+        tube = self.board.state("tube")
+        belt = self.board.state("belt")
+        return Situation(
+            interlock_closed=self.engine.interlock_closed if belt is None or belt.present else None,
+            estop=self.engine.estop,
+            belt_moving=self.engine.belt_moving,
+            bag_in_beam=self.engine.in_beam,
+            tube_interlock_open=tube is not None and tube.facts.get("interlock") == "open",
+            moving_axes=self.board.moving(),
+            busy=self.commands.busy,
+        )
+
+    def _gate(self, command: DeviceCommand) -> str:
+        if command.action != "clear_line":
+            return ""
+        return self.engine.refuse_clear(command.bag_id, command.encoder_from, command.encoder_to)
+
+    def _on_question(self, command: DeviceCommand) -> CommandReply | None:
+        """The answer to a question; None when it is a command."""
         if command.action == "events_since":
-            return CommandReply(ok=True, events=self.engine.events_since(command.after_seq), devices=devices)
+            return CommandReply(ok=True, events=self.engine.events_since(command.after_seq))
         if command.action == "status":
-            return CommandReply(ok=True, devices=devices)
-        refused = ""
-        if belt is None:
-            refused = f"{command.action}: belt controller is not there ({self.link.reason})"
-        elif command.action == "clear_line":
-            refused = self.engine.refuse_clear(command.bag_id, command.encoder_from, command.encoder_to)
-        if belt is not None and not refused:
-            try:
-                if command.action == "belt_start":
-                    belt.start_belt()
-                elif command.action == "belt_stop":
-                    belt.stop_belt()
-                else:
-                    belt.clear_line(command.encoder_from, command.encoder_to)
-            except BeltRefused as error:
-                refused = str(error)
-            except (OSError, BeltError) as error:
-                self._lost(error)
-                refused = f"{command.action}: belt controller was lost ({error})"
-        if refused:
-            self.loop.count("refused")
-            self.loop.log.warning("%s", refused)
-        return CommandReply(ok=not refused, reason=refused, devices=devices)
+            return CommandReply(ok=True, states=self.board.snapshot(self.commands.busy))
+        return None
+
+    def _on_order(self, command: DeviceCommand, reply: Callable[[CommandReply], None]) -> None:
+        if command.action == "beam_on":
+            self.board.beam_ordered("")
+        elif command.action == "beam_off":
+            self.board.beam_ordered(f"beam_off of {command.source or 'unknown'}")
+        self.commands.take(command, reply)
+
+    def _devices(self) -> dict[str, str]:
+        shown = {name: "lost" if name in self.board.lost else "present" for name in self.workers}
+        return {**shown, **self.engine.status()}
+
+    # ---- lane -----------------------------------------------------------------------------------------------
+
+    def _on_lane_state(self) -> None:
+        try:
+            _, state, _ = self.bus.receive(self.feed, LaneState)
+        except wire.WireError as error:
+            self.loop.log.error("unreadable state of the lane: %s", error)
+            return
+        self.lights.heard(state, time.monotonic())
+
+    def _on_tick(self) -> None:
+        for worker in self.workers.values():
+            worker.link.beat()
+        lights = self.lights.due(time.monotonic())
+        if lights is not None and "belt" in self.workers:
+            # Not a command of anybody, and at most one per change of state: it is not written down.
+            self._submit(Job(0, "belt", self.bus.stamp(DeviceCommand(action="lights", lights=lights))))
+        lost = self.board.lost
+        self.loop.detail = "; ".join(f"{name}: {reason}" for name, reason in lost.items())
 
 
 def main() -> int:

@@ -16,7 +16,10 @@ RECENT_EVENTS = 512
 
 
 class BridgeState(BaseModel):
-    """Content of the file. ``boot`` and ``event_seq`` name the newest event taken from the belt controller."""
+    """Content of the file. ``boot`` and ``event_seq`` name the newest event taken from the belt controller.
+
+    ``scanned_at``: encoder from which on ``last_bag``, the newest that left the barrier, is out of the beam.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
@@ -24,7 +27,11 @@ class BridgeState(BaseModel):
     next_bag: int = 1
     encoder: int = 0
     open_bag: str = ""
+    last_bag: str = ""
+    scanned_at: int = 0
     interlock_closed: bool | None = None
+    estop: bool | None = None
+    beam_on: bool = False
     events: list[DeviceEvent] = []
     boot: int | None = None
     event_seq: int = 0

@@ -19,11 +19,13 @@ from calibration.first import calibrate as run_routine
 from calibration.manifest import DeviceIdentity, Manifest
 from calibration.steps import STEPS, CalibrationError, Report, Settings
 from edge.commands import options
+from edge.commands.beam import Beam
 from edge.commands.options import ConfigOption, JsonOption, StateDirOption, configuration, fail
 from edge.config import Config
 from firmware_bridge.belt import BeltController, BeltError, LinkError
 from firmware_bridge.detector import DetectorError, DetectorStream
 from firmware_bridge.motion import AxisError, EspAxis
+from firmware_bridge.tube import TubeError
 
 _UNCHANGED = "The calibration that was active stays so."
 
@@ -31,8 +33,9 @@ _UNCHANGED = "The calibration that was active stays so."
 def calibrate(config: ConfigOption = None, state_dir: StateDirOption = None, json_: JsonOption = False) -> None:
     """Calibrate the lane: mask scan, curves, flat, reference tray. Takes under a minute.
 
-    Before: stop the lane, switch the tube on, clear the belt, and put the reference tray on it before the light
-    barrier. After: the new calibration is active. If a step fails, the one before stays active.
+    Before: stop the lane, clear the belt, put the reference tray on it before the light barrier, and close every
+    door: this command switches the x-rays on. After: the beam is off, the new calibration is active. If a step fails,
+    the one before stays active.
     """
     settings = configuration(config, state_dir)
     view = _View(options.console(stderr=json_))
@@ -42,10 +45,10 @@ def calibrate(config: ConfigOption = None, state_dir: StateDirOption = None, jso
             bundle = _on_devices(settings, view)
     except CalibrationError as error:
         fail(f"{error}. {_UNCHANGED}", 1)
-    except (DetectorError, BeltError, AxisError, LinkError) as error:
+    except (DetectorError, BeltError, AxisError, TubeError, LinkError) as error:
         fail(f"{error}\nA device serves one program at a time: stop the lane first. {_UNCHANGED}", 1)
     except KeyboardInterrupt:
-        fail(f"interrupted; the belt is stopped. {_UNCHANGED}", 130)
+        fail(f"interrupted; the beam is off, the belt is stopped. {_UNCHANGED}", 130)
     path = bundle.save(settings.state_dir / "calibration")
     seconds = time.monotonic() - started
     if json_:
@@ -63,7 +66,10 @@ def calibrate(config: ConfigOption = None, state_dir: StateDirOption = None, jso
 
 def _on_devices(settings: Config, view: _View) -> Bundle:
     detector, m1_x = settings.detector, settings.motion.axes["m1_x"]
+    scanner = settings.scanner
     with (
+        # First: while the tube warms up nobody takes the detector's frames.
+        Beam(settings.device_path(settings.tube.port), scanner.tube_kv, scanner.tube_ma, view.say) as beam,
         DetectorStream(
             detector.host,
             detector.port,
@@ -74,12 +80,17 @@ def _on_devices(settings: Config, view: _View) -> Bundle:
         BeltController(settings.device_path(settings.belt.port)) as belt,
         EspAxis(settings.device_path(Path(settings.motion.controllers[m1_x.controller].port)), m1_x.axis) as mask,
     ):
+
+        def report(progress: Report) -> None:
+            beam.keep()
+            view.report(progress)
+
         return run_routine(
             stream,
             mask,
             belt,
             settings.scanner,
-            view.report,
+            report,
             settings=Settings(
                 working_point_um=settings.calibration.working_point_um, lead_air_mm=settings.belt.lead_air_mm
             ),
@@ -117,6 +128,9 @@ class _View:
 
     def __exit__(self, *exc: object) -> None:
         self._progress.stop()
+
+    def say(self, text: str) -> None:
+        self._progress.console.print(f"  {text}", highlight=False, soft_wrap=True, markup=False)
 
     def report(self, report: Report) -> None:
         if report.step not in self._tasks:

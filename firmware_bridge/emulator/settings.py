@@ -27,7 +27,7 @@ class EmulatorSettings(BaseModel):
     misalignment_z_um: float = Field(0.0, ge=-500, le=500, description="the same along the beam, µm")
     misalignment_rot_z_mrad: float = Field(0.0, ge=-20, le=20, description="M1 is turned about the beam, mrad")
     misalignment_rot_x_mrad: float = Field(0.0, ge=-20, le=20, description="M1 is tilted about the belt's axis, mrad")
-    tube_on: bool = Field(True, description="x-rays are on from the start, without a command of the lane")
+    tube_on: bool = Field(False, description="x-rays are on from the start, without a command of the lane")
     tube_drift_per_min: float = Field(0.0, ge=-0.5, le=0.5, description="relative change of the tube output per minute")
     plane_offset_mm: float = Field(
         0.0, ge=-200, le=200, description="objects lie this far behind the nominal plane, mm"

@@ -22,9 +22,9 @@ from edge.messages import Verdict
 PATIENCE_S = 90.0
 
 
-def free_port() -> int:
-    """A UDP port that nobody uses now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
+    """A UDP or TCP port that nobody uses now."""
+    with socket.socket(socket.AF_INET, kind) as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
 
@@ -35,6 +35,7 @@ def small_config(state_dir: Path, **tables: dict[str, Any]) -> Config:
         "lane": {"state_dir": str(state_dir)},
         "scanner": {"native_rows": 256},
         "detector": {"port": free_port()},
+        "detector_control": {"port": free_port(socket.SOCK_STREAM)},
         "verdict": {"deadline_s": 30.0},
         "emulator": {"time_scale": 4.0},
     }

@@ -97,7 +97,7 @@ def samples() -> list[tuple[Message, Arrays]]:
         (event, {}),
         (DeviceCommand(**HEADER, device="bridge", action="clear_line", bag_id="b", encoder_from=1, encoder_to=2,
                        after_seq=3, command_id="c-1", say_accepted=True, target=-5.25, kv=80.0, ma=1.5,
-                       lights=(True, False, True), timeout_s=2.5), {}),
+                       lights=(True, False, True), thresholds_ev=(20_000, 40_000), timeout_s=2.5), {}),
         (CommandReply(**HEADER, ok=True, reason="r", events=(event,), devices={"belt": "present"}, command_id="c-1",
                       phase="accepted", states=(device,)), {}),
         (Slab(**HEADER, **BAG, **slab), {"phase_sums": _ramp(4, 2, ROWS, COLUMNS), "weights": _ramp(128, COLUMNS),
