@@ -1,6 +1,6 @@
 """Types of the compiled module; see host/module.cpp. Arrays are C-ordered, outputs are written in place."""
 
-from kernels.types import F32, I32, U8, U16
+from kernels.types import F32, F64, I32, U8, U16
 
 def instruction_sets() -> list[str]: ...
 def retrieve(
@@ -19,7 +19,29 @@ def retrieve(
     threads: int,
     isa: str,
 ) -> None: ...
-def phase_sums(*, frames: U16, lower: I32, fraction: F32, good: U8, sums: F32, threads: int, isa: str) -> None: ...
+def phase_sums(
+    *,
+    frames: U16,
+    lower: I32,
+    fraction: F32,
+    good: U8 | None,
+    sums: F32,
+    capacity: int,
+    threads: int,
+    isa: str,
+) -> None: ...
+def place_columns(
+    *,
+    travel: F64,
+    offsets: F64,
+    origin: float,
+    grid: float,
+    taken: int,
+    lower: I32,
+    fraction: F32,
+    weights: F64,
+) -> int: ...
+def take_sums(*, sums: F32, capacity: int, columns: int, used: int, taken: F32) -> None: ...
 def ratio_images(
     *, images: F32, sigma: F32, settings: F32, values: F32, errors: F32, threads: int, isa: str
 ) -> None: ...

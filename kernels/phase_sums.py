@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kernels import checks
+from kernels._host import place_columns
 from kernels.backends import BackendName, get
 from kernels.settings import COLUMNS
 from kernels.types import F32, F64, U8, U16
@@ -65,38 +66,30 @@ class PhaseSums:
         """
         origin = self._begun()
         data = checks.frames("frames", frames, self.rows, COLUMNS)
-        travel = np.atleast_1d(np.asarray(travel_um, dtype=np.float64))
-        if travel.shape != (len(data),) or not np.isfinite(travel).all():
-            raise ValueError(f"travel_um: shape is {travel.shape}, expected ({len(data)},) finite µm")
-        good = checks.good_pixels("good_pixels", good_pixels, self.rows, COLUMNS)
-        # In float64: the belt travels for kilometres, and what matters are fractions of a µm.
-        place = (travel[:, None] - self._offsets - origin) / self.grid_um - self._taken
-        lower = np.floor(place)
-        fraction = place - lower
-        touches = (lower >= -1).any(axis=1)
-        if not touches.any():
-            return
-        last = int(lower.max()) + 1
+        travel = np.ascontiguousarray(travel_um, dtype=np.float64)  # a number gets its axis
+        if travel.shape != (len(data),):
+            raise ValueError(f"travel_um: shape is {travel.shape}, expected ({len(data)},), one for each frame")
+        good = None if good_pixels is None else checks.good_pixels("good_pixels", good_pixels, self.rows, COLUMNS)
+        lower = np.empty((len(data), COLUMNS), dtype=np.int32)
+        fraction = np.empty((len(data), COLUMNS), dtype=np.float32)
+        last = place_columns(
+            travel=travel,
+            offsets=self._offsets,
+            origin=origin,
+            grid=self.grid_um,
+            taken=self._taken,
+            lower=lower,
+            fraction=fraction,
+            weights=self._weights,
+        )
         if last >= self.capacity:
             raise ValueError(
                 f"travel_um: {travel.max()} reaches column {self._taken + last}, but the window holds {self._taken} to "
                 f"{self._taken + self.capacity - 1}; take the complete columns first"
             )
-        lower, fraction = lower[touches].astype(np.int32), fraction[touches]
-        self._weigh(lower, fraction)
-        chosen = data if touches.all() else data[touches]
-        self._sums.add(chosen, lower, fraction.astype(np.float32), good, self._threads)
-        self._used = max(self._used, last + 1)
-
-    def _weigh(self, lower: npt.NDArray[np.int32], fraction: F64) -> None:
-        """Add to Σ W and Σ W² of the grid columns that the frames reach."""
-        first, end = int(lower.min()), int(lower.max()) + 2
-        width, cut = end - first, max(0, -first)  # what lies before the window is cut off
-        at = (lower + (np.arange(COLUMNS) * width - first)).ravel()
-        for k, (near, far) in enumerate(((1 - fraction, fraction), ((1 - fraction) ** 2, fraction**2))):
-            found = np.bincount(at, near.ravel(), COLUMNS * width)
-            found += np.bincount(at + 1, far.ravel(), COLUMNS * width)
-            self._weights[k, :, first + cut : end] += found.reshape(COLUMNS, width)[:, cut:]
+        if last >= 0:
+            self._sums.add(data, lower, fraction, good, self._threads)
+            self._used = max(self._used, last + 1)
 
     def complete_columns(self, travel_um: float) -> int:
         """Columns that no frame at or after belt travel ``travel_um`` can add to and that are not yet taken."""

@@ -19,8 +19,11 @@ class Window(Protocol):
         """All sums are zero."""
         ...
 
-    def add(self, frames: U16, lower: I32, fraction: F32, good: U8, threads: int) -> None:
-        """Add frames (n, 2, rows, 128) at places (n, 128): grid column ``lower`` and the ``fraction`` beyond it."""
+    def add(self, frames: U16, lower: I32, fraction: F32, good: U8 | None, threads: int) -> None:
+        """Add frames (n, 2, rows, 128) at places (n, 128): grid column ``lower`` and the ``fraction`` beyond it.
+
+        ``good`` (2, rows, 128): values of pixels that are 0 there are left out; None takes all.
+        """
         ...
 
     def take(self, columns: int, used: int) -> F32:

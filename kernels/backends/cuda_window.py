@@ -23,6 +23,7 @@ class CudaWindow:
         self._gpu = backend
         self._rows, self._capacity = rows, capacity
         self._lanes = -(-rows // ROW_BLOCK) * GROUPS * BINS * ROW_BLOCK
+        self._all: U8 = np.ones((BINS, rows, COLUMNS), dtype=np.uint8)
         with backend.lock, backend.stream:
             self._sums = backend.cupy.empty(self._lanes * capacity, dtype=np.float32)
             backend.memory.reserve("frames", FRAMES * BINS * rows * COLUMNS * np.dtype(np.uint16).itemsize)
@@ -33,11 +34,11 @@ class CudaWindow:
         with self._gpu.lock:
             self._sums.data.memset_async(0, self._sums.nbytes, self._gpu.stream)
 
-    def add(self, frames: U16, lower: I32, fraction: F32, good: U8, threads: int) -> None:
+    def add(self, frames: U16, lower: I32, fraction: F32, good: U8 | None, threads: int) -> None:
         """Add frames (n, 2, rows, 128) at places (n, 128). Returns before the GPU has done so."""
         memory = self._gpu.memory
         with self._gpu.lock, self._gpu.stream:
-            mask = memory.send("good", good)
+            mask = memory.send("good", self._all if good is None else good)
             for first in range(0, len(frames), FRAMES):
                 part = slice(first, first + FRAMES)
                 self._gpu.launch(

@@ -54,10 +54,19 @@ class HostBackend(HostAcquisition):
         )
         return images, sigma, flags
 
-    def phase_sums(self, frames: U16, lower: I32, fraction: F32, good: U8, sums: F32, threads: int) -> None:
-        """Add frames (n, 2, rows, 128) to sums (2 bins, rows, capacity backwards, 4 groups) at places (n, 128)."""
+    def phase_sums(
+        self, frames: U16, lower: I32, fraction: F32, good: U8 | None, sums: F32, capacity: int, threads: int
+    ) -> None:
+        """Add frames (n, 2, rows, 128) to sums (2 bins, rows, cells, 4 groups) at places (n, 128)."""
         _host.phase_sums(
-            frames=frames, lower=lower, fraction=fraction, good=good, sums=sums, threads=threads, isa=self._isa
+            frames=frames,
+            lower=lower,
+            fraction=fraction,
+            good=good,
+            sums=sums,
+            capacity=capacity,
+            threads=threads,
+            isa=self._isa,
         )
 
     def window(self, rows: int, capacity: int) -> HostWindow:
@@ -99,31 +108,33 @@ class HostBackend(HostAcquisition):
         return parameters, residual
 
 
+#: Grid columns before the window that a frame which reaches into it may also reach.
+BEFORE = 48
+
+
 class HostWindow:
-    """Sums (2 bins, rows, capacity, 4 groups) of one window.
+    """Sums (2 bins, rows, capacity and those before, 4 groups) of one window.
 
     The grid columns lie backwards, because a frame's columns do: so neighbours go to neighbouring places.
     """
 
     def __init__(self, backend: HostBackend, rows: int, capacity: int) -> None:
         self._backend = backend
-        self._sums: F32 = np.zeros((BINS, rows, capacity, GROUPS), dtype=np.float32)
+        self._capacity = capacity
+        self._sums: F32 = np.zeros((BINS, rows, capacity + BEFORE, GROUPS), dtype=np.float32)
 
     def clear(self) -> None:
         """All sums are zero."""
         self._sums[...] = 0
 
-    def add(self, frames: U16, lower: I32, fraction: F32, good: U8, threads: int) -> None:
+    def add(self, frames: U16, lower: I32, fraction: F32, good: U8 | None, threads: int) -> None:
         """Add frames (n, 2, rows, 128) at places (n, 128)."""
-        self._backend.phase_sums(frames, lower, fraction, good, self._sums, threads)
+        self._backend.phase_sums(frames, lower, fraction, good, self._sums, self._capacity, threads)
 
     def take(self, columns: int, used: int) -> F32:
         """The first ``columns`` (4, 2, rows, columns); the rest of the ``used`` ones moves to the front."""
-        sums = self._sums[:, :, ::-1]
-        # Copied: a view would change with what is cleared below.
-        taken: F32 = np.array(sums[:, :, :columns].transpose(3, 0, 1, 2), order="C")
-        sums[:, :, : used - columns] = sums[:, :, columns:used].copy()
-        sums[:, :, used - columns : used] = 0
+        taken: F32 = np.empty((GROUPS, BINS, self._sums.shape[1], columns), dtype=np.float32)
+        _host.take_sums(sums=self._sums, capacity=self._capacity, columns=columns, used=used, taken=taken)
         return taken
 
 

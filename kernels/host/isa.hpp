@@ -23,14 +23,15 @@ struct RetrieveJob {
     int threads;
 };
 
-// See kernels/cuda/phase_sums.cu.
+// See kernels/cuda/phase_sums.cu; `good` may be null. A row of sums is `cells` grid columns long and lies backwards: column
+// number `capacity` − 1 comes first, what follows number 0 belongs to columns before the window and is never read.
 struct PhaseSumsJob {
     const std::uint16_t* values;
     const int* lower;
     const float* fraction;
     const std::uint8_t* good;
     long frames, rows;
-    int capacity;
+    int capacity, cells;
     float* sums;
     int threads;
 };

@@ -60,21 +60,6 @@ void retrieve(In<float, 4> samples, In<float, 3> curves, float x, In<float, 1> e
     chosen.retrieve(job);
 }
 
-void phase_sums(In<std::uint16_t, 4> frames, In<std::int32_t, 2> lower, In<float, 2> fraction, In<std::uint8_t, 3> good,
-                Out<float, 4> sums, int threads, const std::string& isa) {
-    const size_t n = frames.shape(0), rows = frames.shape(2);
-    require(frames.shape(1) == 2 && frames.shape(3) == 128, "frames");
-    require(lower.shape(0) == n && lower.shape(1) == 128, "lower");
-    require(fraction.shape(0) == n && fraction.shape(1) == 128, "fraction");
-    require(good.shape(0) == 2 && good.shape(1) == rows && good.shape(2) == 128, "good_pixels");
-    require(sums.shape(0) == 2 && sums.shape(1) == rows && sums.shape(3) == 4, "sums");
-    const Kernels& chosen = kernels(isa);
-    const darklane_host::PhaseSumsJob job{frames.data(), lower.data(), fraction.data(),     good.data(), long(n),
-                                          long(rows),    int(sums.shape(2)), sums.data(),   threads};
-    nb::gil_scoped_release release;
-    chosen.phase_sums(job);
-}
-
 void ratio_images(In<float, 2> images, In<float, 2> sigma, In<float, 1> settings, Out<float, 2> values,
                   Out<float, 2> errors, int threads, const std::string& isa) {
     const size_t n = images.shape(1);
@@ -117,11 +102,10 @@ NB_MODULE(_host, m) {
     m.def("retrieve", &retrieve, nb::arg("samples"), nb::arg("curves"), nb::arg("x"), nb::arg("exposure"),
           nb::arg("variance"), nb::arg("model"), nb::arg("prior"), nb::arg("settings"), nb::arg("images"),
           nb::arg("sigma"), nb::arg("flags"), nb::arg("threads"), nb::arg("isa"));
-    m.def("phase_sums", &phase_sums, nb::arg("frames"), nb::arg("lower"), nb::arg("fraction"), nb::arg("good"),
-          nb::arg("sums"), nb::arg("threads"), nb::arg("isa"));
     m.def("ratio_images", &ratio_images, nb::arg("images"), nb::arg("sigma"), nb::arg("settings"), nb::arg("values"),
           nb::arg("errors"), nb::arg("threads"), nb::arg("isa"));
     m.def("fit_curves", &fit_curves, nb::arg("positions"), nb::arg("flats"), nb::arg("least"), nb::arg("paper"),
           nb::arg("settings"), nb::arg("parameters"), nb::arg("residual"), nb::arg("threads"), nb::arg("isa"));
+    bind_sums(m);
     bind_acquisition(m);
 }

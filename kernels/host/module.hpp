@@ -19,5 +19,6 @@ const darklane_host::Kernels& kernels(const std::string& isa);
 // Raises ValueError that names the argument.
 void require(bool fits, const char* name);
 
-// Adds the functions of module_acquisition.cpp.
+// Adds the functions of module_sums.cpp and module_acquisition.cpp.
+void bind_sums(nb::module_& m);
 void bind_acquisition(nb::module_& m);

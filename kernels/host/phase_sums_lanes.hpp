@@ -1,19 +1,21 @@
 // Phase sums on the processor: SIMD lanes over neighbouring columns, as they lie in the frames.
 //
-// The belt carries a column from one grid column to the next once in a few frames. Until then its values add up in
-// registers, and only what has left a grid column goes to memory. So a frame costs little more than reading it.
-// Sums lie as [bin][row][grid column, the last one first][group]: the four columns of a quad go to one place, and the quads
-// of a vector, where they are one grid column apart, side by side.
+// A row of a frame goes onto a row of sums like a filter of a few taps (phase_sums_plan.hpp). Frame by frame: a frame is read
+// from its first byte to its last, as memory likes it, and the sums of a detector stay in the caches meanwhile.
 #pragma once
-#include "phase_sums_pack.hpp"
 #include "phase_sums_plan.hpp"
 
 #include <memory>
+#include <vector>
 
 namespace DARKLANE_NAMESPACE {
 
+constexpr int BATCH = 32;    // frames whose plans are kept
+constexpr int TOGETHER = 2;  // rows that share the weights they load
+
 typedef unsigned short ShortVector __attribute__((vector_size(2 * LANES)));
-typedef float Quad __attribute__((vector_size(4 * GROUPS)));
+typedef short SignedShortVector __attribute__((vector_size(2 * LANES)));
+typedef unsigned char ByteVector __attribute__((vector_size(LANES)));
 
 DARKLANE_FN FloatVector widen(const std::uint16_t* from) {
     ShortVector v;
@@ -27,193 +29,153 @@ DARKLANE_FN FloatVector widen(const std::uint16_t* from) {
 #endif
 }
 
-// Adds one cell of a vector of columns to the sums of ROWS rows.
-template <int ROWS> class Target {
+// `x` moved up by T quads; x[0] are the latest LANES values, x[1] those before them, and so on.
+template <int T, int N> DARKLANE_FN FloatVector moved(const FloatVector (&x)[N]) {
+    constexpr int lanes = GROUPS * T, whole = lanes / LANES, rest = lanes % LANES;
+    if constexpr (rest == 0) {
+        return x[whole];
+    } else {
+        IntVector index;
+        for (int i = 0; i < LANES; ++i) index[i] = LANES - rest + i;
+        return __builtin_shuffle(x[whole + 1], x[whole], index);
+    }
+}
+
+template <int TAPS, int COUNT, int N, int T = 0>
+DARKLANE_FN void add_taps(const PhaseSumsPlan& plan, int k, const FloatVector (&x)[COUNT][N], FloatVector (&sum)[COUNT]) {
+    const FloatVector weight = load(plan.weight[T] + k * LANES).v;
+    DARKLANE_UNROLL for (int r = 0; r < COUNT; ++r) sum[r] += moved<T>(x[r]) * weight;
+    if constexpr (T + 1 < TAPS) add_taps<TAPS, COUNT, N, T + 1>(plan, k, x, sum);
+}
+
+// COUNT rows of one frame: values `from` onto sums `to`, which begin at the plan's place.
+template <int TAPS, int COUNT>
+inline void add_rows(const PhaseSumsPlan& plan, const std::uint16_t* const* from, float* const* to) {
+    constexpr int PAST = reached(TAPS) - VECTORS;  // vectors of values that the present sums still need
+    FloatVector x[COUNT][PAST + 1] = {};
+    for (int k = 0; k < reached(TAPS); ++k) {
+        FloatVector sum[COUNT];
+        DARKLANE_UNROLL for (int r = 0; r < COUNT; ++r) {
+            DARKLANE_UNROLL for (int p = PAST; p > 0; --p) x[r][p] = x[r][p - 1];
+            x[r][0] = k < VECTORS ? widen(from[r] + k * LANES) : FloatVector{};
+            sum[r] = load(to[r] + k * LANES).v;
+        }
+        add_taps<TAPS, COUNT>(plan, k, x, sum);
+        DARKLANE_UNROLL for (int r = 0; r < COUNT; ++r) store(to[r] + k * LANES, sum[r]);
+    }
+}
+
+// One value after the other, wherever it goes.
+inline void add_singly(const std::uint16_t* from, const int* lower, const float* fraction, int capacity, float* sums) {
+    float* first = sums + static_cast<long>(capacity - 1) * GROUPS;  // of grid column 0
+    for (int c = 0; c < DETECTOR_COLUMNS; ++c) {
+        deposit(
+            static_cast<float>(from[c]), lower[c], fraction[c], capacity, first + c % GROUPS, -GROUPS,
+            [](const float* at) { return *at; }, [](float* at, float x) { *at = x; });
+    }
+}
+
+// The rows of both bins, one after the other: lines.
+class Lines {
   public:
-    Target(const PhaseSumsPlan& plan, int v, const std::uint8_t* good, int capacity, float* sums)
-        : origin_(plan.origin[v]), tight_(plan.tight), capacity_(capacity), sums_(sums) {
-        for (int r = 0; r < ROWS; ++r) {
-            for (int i = 0; i < LANES; ++i) keep_[r][i] = good[r * DETECTOR_COLUMNS + i] != 0 ? 1.0f : 0.0f;
+    Lines(const darklane_host::PhaseSumsJob& job, unsigned char* bad)
+        : job_(job), bad_(bad), stride_(static_cast<long>(job.cells) * GROUPS) {}
+
+    // Which lines have a bad pixel.
+    void inspect(long begin, long end) const {
+        for (long line = begin; line < end; ++line) {
+            int bad = 0;
+            if (job_.good != nullptr) {
+                for (int c = 0; c < DETECTOR_COLUMNS; ++c) bad |= job_.good[line * DETECTOR_COLUMNS + c] == 0;
+            }
+            bad_[line] = bad != 0;
         }
     }
 
-    DARKLANE_FN void add(const FloatVector (&sum)[ROWS], int cell) {
-        if (tight_ && cell >= QUADS - 1 && cell < capacity_) {
-            DARKLANE_UNROLL for (int r = 0; r < ROWS; ++r) {
-                float* at = place(r, cell);
-                store(at, load(at) + Lanes(sum[r]) * load(keep_[r]));
-            }
-        } else {
-            DARKLANE_UNROLL for (int r = 0; r < ROWS; ++r) store(sum_[r], sum[r]);
-            add_quads(cell);
+    void add(const PhaseSumsPlan& plan, const std::uint16_t* frame, const int* lower, const float* fraction, long begin,
+             long end) const {
+        if (plan.taps == 3) return add<3>(plan, frame, begin, end);
+        if (plan.taps == 4) return add<4>(plan, frame, begin, end);
+        if (plan.taps == 5) return add<5>(plan, frame, begin, end);
+        if (plan.taps == 6) return add<6>(plan, frame, begin, end);
+        if (plan.taps == 0) return;
+        Kept kept;
+        for (long line = begin; line < end; ++line) {
+            add_singly(values(frame, line, kept), lower, fraction, job_.capacity, job_.sums + line * stride_);
         }
     }
 
   private:
-    DARKLANE_FN float* place(int r, int j) const { return sums_ + (static_cast<long>(r + 1) * capacity_ - 1 - j) * GROUPS; }
+    struct Kept {
+        alignas(64) std::uint16_t of[DETECTOR_COLUMNS];
+    };
 
-    // In memory, because `sum` has to stay in registers.
-    __attribute__((noinline)) void add_quads(int cell) {
-        for (int r = 0; r < ROWS; ++r) {
-            const FloatVector kept = load(sum_[r]).v * load(keep_[r]).v;
-            Quad part[QUADS];
-            __builtin_memcpy(part, &kept, sizeof part);
-            for (int q = 0; q < QUADS; ++q) {
-                const int j = origin_[q] + cell;
-                if (j < 0 || j >= capacity_) continue;
-                Quad total;
-                __builtin_memcpy(&total, place(r, j), sizeof total);
-                total += part[q];
-                __builtin_memcpy(place(r, j), &total, sizeof total);
-            }
-        }
+    template <int TAPS> void add(const PhaseSumsPlan& plan, const std::uint16_t* frame, long begin, long end) const {
+        long line = begin;
+        for (; line + TOGETHER <= end; line += TOGETHER) add<TAPS, TOGETHER>(plan, frame, line);
+        for (; line < end; ++line) add<TAPS, 1>(plan, frame, line);
     }
 
-    const int* origin_;
-    bool tight_;
-    int capacity_;
-    float* sums_;
-    alignas(64) float keep_[ROWS][LANES];
-    alignas(64) float sum_[ROWS][LANES];
+    template <int TAPS, int COUNT> DARKLANE_FN void add(const PhaseSumsPlan& plan, const std::uint16_t* frame, long line) const {
+        const std::uint16_t* from[COUNT];
+        float* to[COUNT];
+        Kept kept[COUNT];
+        for (int r = 0; r < COUNT; ++r) {
+            from[r] = values(frame, line + r, kept[r]);
+            to[r] = job_.sums + (line + r) * stride_ + plan.place;
+        }
+        add_rows<TAPS, COUNT>(plan, from, to);
+    }
+
+    // A line of a frame, without its bad pixels.
+    DARKLANE_FN const std::uint16_t* values(const std::uint16_t* frame, long line, Kept& kept) const {
+        const std::uint16_t* from = frame + line * DETECTOR_COLUMNS;
+        if (__builtin_expect(!bad_[line], 1)) return from;
+        const std::uint8_t* good = job_.good + line * DETECTOR_COLUMNS;
+        DARKLANE_UNROLL for (int c = 0; c < DETECTOR_COLUMNS; c += LANES) {
+            ByteVector usable;
+            ShortVector value;
+            __builtin_memcpy(&usable, good + c, sizeof usable);
+            __builtin_memcpy(&value, from + c, sizeof value);
+            value &= (ShortVector)__builtin_convertvector(usable != 0, SignedShortVector);
+            __builtin_memcpy(kept.of + c, &value, sizeof value);
+        }
+        return kept.of;
+    }
+
+    const darklane_host::PhaseSumsJob& job_;
+    unsigned char* bad_;
+    long stride_;
 };
 
-// All frames of the plan for ROWS rows of a bin. `packed` as Packer leaves it.
-template <int TAPS, int ROWS>
-void phase_sums_rows(const PhaseSumsPlan& plan, const std::uint16_t* packed, const std::uint8_t* good, int capacity,
-                     float* sums, Packer& packer) {
-    Packer next = packer;
-    for (int v = 0; v < VECTORS; ++v) {
-        const std::uint16_t* from = packed + v * LANES / SPAN * plan.frames * TOGETHER * SPAN + v * LANES % SPAN;
-        const float* weight = plan.weights(v);
-        FloatVector sum[TAPS][ROWS] = {};
-        Target<ROWS> target(plan, v, good + v * LANES, capacity, sums);
-        int cell = plan.first[v][0];
-        for (int n = 0; n < plan.frames; ++n, from += TOGETHER * SPAN, weight += TAPS * LANES) {
-            const int now = plan.first[v][n];
-            while (__builtin_expect(cell != now, 0)) {
-                const bool far = now < cell || now - cell > TAPS;  // nothing that is here stays
-                target.add(sum[0], cell);
-                if (far) {
-                    DARKLANE_UNROLL for (int t = 1; t < TAPS; ++t) target.add(sum[t], cell + t);
-                }
-                DARKLANE_UNROLL for (int t = 0; t < TAPS; ++t) {
-                    DARKLANE_UNROLL for (int r = 0; r < ROWS; ++r) {
-                        sum[t][r] = far || t + 1 == TAPS ? FloatVector{} : sum[t + 1 < TAPS ? t + 1 : 0][r];
-                    }
-                }
-                cell = far ? now : cell + 1;
-            }
-            DARKLANE_UNROLL for (int r = 0; r < ROWS; ++r) {
-                const FloatVector x = widen(from + r * SPAN);
-                DARKLANE_UNROLL for (int t = 0; t < TAPS; ++t) sum[t][r] += x * load(weight + t * LANES).v;
-            }
-            DARKLANE_UNROLL for (int i = 0; i < ROWS * LANES / SPAN; ++i) next.move();
-        }
-        DARKLANE_UNROLL for (int t = 0; t < TAPS; ++t) target.add(sum[t], cell + t);
-    }
-    packer = next;
-}
-
-// One value after the other, wherever it goes.
-inline void phase_sums_singly(const darklane_host::PhaseSumsJob& job, const std::uint16_t* frames, const int* lower,
-                              const float* fraction, int count, int bin, long row) {
-    const long line = (bin * job.rows + row) * DETECTOR_COLUMNS;
-    float* sums = job.sums + ((bin * job.rows + row + 1) * job.capacity - 1) * GROUPS;
-    for (int n = 0; n < count; ++n) {
-        const std::uint16_t* from = frames + n * 2 * job.rows * DETECTOR_COLUMNS + line;
-        for (int c = 0; c < DETECTOR_COLUMNS; ++c) {
-            if (job.good[line + c] == 0) continue;
-            const int place = n * DETECTOR_COLUMNS + c;
-            deposit(
-                static_cast<float>(from[c]), lower[place], fraction[place], job.capacity, sums + c % GROUPS, -GROUPS,
-                [](const float* at) { return *at; }, [](float* at, float x) { *at = x; });
-        }
-    }
-}
-
-template <int TAPS, int ROWS>
-void phase_sums_strip(const darklane_host::PhaseSumsJob& job, const PhaseSumsPlan& plan, const CacheLine* packed, int bin,
-                      long first, int rows, Packer& next) {
-    const long stride = static_cast<long>(job.capacity) * GROUPS;
-    const std::uint8_t* good = job.good + (bin * job.rows + first) * DETECTOR_COLUMNS;
-    float* sums = job.sums + (bin * job.rows + first) * stride;
-    const auto at = [&](int r) {
-        return (packed + static_cast<long>(r / TOGETHER) * SPANS * plan.frames * TOGETHER + r % TOGETHER)->of;
-    };
-    int r = 0;
-    for (; r + ROWS <= rows; r += ROWS) {
-        phase_sums_rows<TAPS, ROWS>(plan, at(r), good + r * DETECTOR_COLUMNS, job.capacity, sums + r * stride, next);
-    }
-    for (; ROWS > 1 && r < rows; ++r) {
-        phase_sums_rows<TAPS, 1>(plan, at(r), good + r * DETECTOR_COLUMNS, job.capacity, sums + r * stride, next);
-    }
-}
-
-// Strips `begin` to `end` (those of the first bin, then those of the second) of a batch of frames.
-inline void phase_sums_strips(const darklane_host::PhaseSumsJob& job, const PhaseSumsPlan& plan, const std::uint16_t* frames,
-                              long begin, long end, CacheLine* buffer) {
-    const long strips = (job.rows + STRIP - 1) / STRIP;
-    const Places places(plan.frames);
-    const long frame = 2 * job.rows * SPANS;
-    CacheLine *present = buffer, *next = buffer + BATCH * STRIP * SPANS;
-    const auto rows_of = [&](long i) {
-        const long left = job.rows - i % strips * STRIP;
-        return static_cast<int>(left < STRIP ? left : STRIP);
-    };
-    const auto packing = [&](long i, CacheLine* to) {
-        const std::uint16_t* from = frames + (i / strips * job.rows + i % strips * STRIP) * DETECTOR_COLUMNS;
-        const long lines = i < end ? rows_of(i) * SPANS : 0;
-        return Packer{reinterpret_cast<const CacheLine*>(from), to, places.of, frame, lines, 0, lines * plan.frames};
-    };
-    Packer packer = packing(begin, present);
-    for (long i = begin; i < end; ++i) {
-        packer.finish();
-        packer = packing(i + 1, next);
-        const int bin = static_cast<int>(i / strips), rows = rows_of(i);
-        const long first = i % strips * STRIP;
-        if (plan.taps == 3) phase_sums_strip<3, 4>(job, plan, present, bin, first, rows, packer);
-        if (plan.taps == 4) phase_sums_strip<4, 2>(job, plan, present, bin, first, rows, packer);
-        if (plan.taps == MAX_TAPS) phase_sums_strip<MAX_TAPS, 1>(job, plan, present, bin, first, rows, packer);
-        CacheLine* const free = present;
-        present = next;
-        next = free;
-    }
-}
-
 inline void phase_sums(const darklane_host::PhaseSumsJob& job) {
-    const long strips = 2 * ((job.rows + STRIP - 1) / STRIP);
-    const long threads = job.threads < 1 ? 1 : job.threads < strips ? job.threads : strips;
-    constexpr long own = 2 * BATCH * STRIP * SPANS;
-    // Kept: the system would map and clear them at every call.
-    static thread_local const std::unique_ptr<PhaseSumsPlan> plan(new PhaseSumsPlan);
-    static thread_local std::unique_ptr<CacheLine[]> kept;
-    static thread_local long size = 0;
-    if (size < own * threads) {
-        size = own * threads;
-        kept.reset(new CacheLine[static_cast<unsigned long>(size)]);
-    }
-    CacheLine* const buffers = kept.get();
-    const PhaseSumsPlan& made = *plan;
+    const long lines = 2 * job.rows;
+    const long threads = job.threads < 1 ? 1 : job.threads < lines ? job.threads : lines;
+    static thread_local std::unique_ptr<PhaseSumsPlan[]> plans(new PhaseSumsPlan[BATCH]);
+    static thread_local std::vector<unsigned char> bad;
+    bad.resize(static_cast<unsigned long>(lines));
+    const Lines work(job, bad.data());
+    const PhaseSumsPlan* const made = plans.get();
     for (long start = 0; start < job.frames; start += BATCH) {
         const int count = static_cast<int>(job.frames - start < BATCH ? job.frames - start : BATCH);
-        const std::uint16_t* frames = job.values + start * 2 * job.rows * DETECTOR_COLUMNS;
         const int* lower = job.lower + start * DETECTOR_COLUMNS;
         const float* fraction = job.fraction + start * DETECTOR_COLUMNS;
-        make_plan(lower, fraction, count, *plan);
-        const auto work = [&](long t) {
-            if (made.taps != 0) {
-                phase_sums_strips(job, made, frames, strips * t / threads, strips * (t + 1) / threads, buffers + own * t);
-                return;
-            }
-            for (long line = 2 * job.rows * t / threads; line < 2 * job.rows * (t + 1) / threads; ++line) {
-                phase_sums_singly(job, frames, lower, fraction, count, static_cast<int>(line / job.rows), line % job.rows);
+        for (int n = 0; n < count; ++n) {
+            make_plan(lower + n * DETECTOR_COLUMNS, fraction + n * DETECTOR_COLUMNS, job.capacity, job.cells, plans[n]);
+        }
+        const auto share = [&](long t) {
+            const long begin = lines * t / threads, end = lines * (t + 1) / threads;
+            if (start == 0) work.inspect(begin, end);
+            for (int n = 0; n < count; ++n) {
+                const int at = n * DETECTOR_COLUMNS;
+                work.add(made[n], job.values + (start + n) * lines * DETECTOR_COLUMNS, lower + at, fraction + at, begin, end);
             }
         };
         if (threads == 1) {
-            work(0);
+            share(0);
         } else {
 #pragma omp parallel for num_threads(threads) schedule(static)
-            for (long t = 0; t < threads; ++t) work(t);
+            for (long t = 0; t < threads; ++t) share(t);
         }
     }
 }

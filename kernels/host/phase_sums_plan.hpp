@@ -1,8 +1,8 @@
-// Where the values of a batch of frames go, worked out once for all rows: cells, weights and targets.
+// Where the values of one frame go, worked out once for all its rows.
 //
-// A vector is LANES neighbouring columns, as they lie in a frame. A quad, four columns of the four groups, has its own
-// origin on the grid, which is the vector's origin moved by the distance of the quads. Seen from there all lanes of a
-// vector lie within a few cells of each other, at all times: in frame n in the cells first[n] to first[n] + TAPS − 1.
+// Four neighbouring columns, a quad, see the four groups. On the usual grid the next quad lies one grid column further
+// back. So a row of sums that lies backwards, [grid column, the last one first][group], receives a frame's row as it is,
+// shifted by a few quads and weighted: sums[place + i] += Σ_t weight[t][i] values[i − 4 t].
 #pragma once
 #include "isa.hpp"
 #include "phase_sums.cuh"
@@ -10,73 +10,42 @@
 
 namespace DARKLANE_NAMESPACE {
 
-constexpr int QUADS = LANES / GROUPS;
+constexpr int MAX_TAPS = 6;  // quads that lie less regularly are added value by value
 constexpr int VECTORS = DETECTOR_COLUMNS / LANES;
-constexpr int BATCH = 32;    // frames that go through together
-constexpr int MAX_TAPS = 8;  // lanes of a vector further apart than this are added one by one
+
+// Vectors of sums that a row of values with so many taps reaches.
+constexpr int reached(int taps) { return VECTORS + (GROUPS * (taps - 1) + LANES - 1) / LANES; }
 
 struct PhaseSumsPlan {
-    int frames, taps;  // taps: 3, 4 or 8; 0 when no plan fits
-    bool tight;        // the quads of a vector go to neighbouring grid columns, backwards
-    int origin[VECTORS][QUADS];
-    int first[VECTORS][BATCH];
-    alignas(64) float weight[VECTORS * BATCH * MAX_TAPS * LANES];  // [vector][frame][tap][lane]
-
-    const float* weights(int v) const { return weight + static_cast<long>(v) * frames * taps * LANES; }
+    int taps;    // 3 to 6; 0 where nothing of the frame falls into the window, −1 where no plan fits
+    long place;  // of weight[t][0] in a row of sums
+    alignas(64) float weight[MAX_TAPS][reached(MAX_TAPS) * LANES];
 };
 
-// Distance on the grid from the first quad of the vector that begins at `lower`, to the nearest whole number.
-inline int quad_origin(const int* lower, const float* fraction, int quad) {
-    float apart = 0.0f;
-    for (int g = 0; g < GROUPS; ++g) {
-        const int c = GROUPS * quad + g;
-        apart += (static_cast<float>(lower[c] - lower[g]) + (fraction[c] - fraction[g])) / GROUPS;
+// `lower` and `fraction` (128) of one frame; a row of sums holds `cells` grid columns, number 0 at capacity − 1.
+inline void make_plan(const int* lower, const float* fraction, int capacity, int cells, PhaseSumsPlan& plan) {
+    int least = 0, most = 0;
+    bool touches = false;
+    for (int c = 0; c < DETECTOR_COLUMNS; ++c) {
+        const int place = capacity - 1 - lower[c] - c / GROUPS;
+        least = c == 0 || place < least ? place : least;
+        most = c == 0 || place > most ? place : most;
+        touches |= lower[c] >= -1 && lower[c] < capacity;
     }
-    return static_cast<int>(apart + (apart < 0.0f ? -0.5f : 0.5f));
-}
-
-// Cells of each vector; returns the most that one reaches over.
-inline int place_cells(const int* lower, const float* fraction, PhaseSumsPlan& plan) {
-    int reach = 0;
-    plan.tight = true;
-    for (int v = 0; v < VECTORS; ++v) {
-        const int column = v * LANES;
-        for (int q = 0; q < QUADS; ++q) {
-            plan.origin[v][q] = quad_origin(lower + column, fraction + column, q);
-            plan.tight &= plan.origin[v][q] == -q;
-        }
-        for (int n = 0; n < plan.frames; ++n) {
-            const int* at = lower + n * DETECTOR_COLUMNS + column;
-            int least = at[0] - plan.origin[v][0], most = least;
-            for (int i = 1; i < LANES; ++i) {
-                const int cell = at[i] - plan.origin[v][i / GROUPS];
-                least = cell < least ? cell : least;
-                most = cell > most ? cell : most;
-            }
-            plan.first[v][n] = least;
-            reach = most - least + 2 > reach ? most - least + 2 : reach;
-        }
+    least -= 1;  // the other grid column that a value is shared with
+    const int taps = most - least + 1;
+    plan.taps = !touches ? 0 : taps < 3 ? 3 : taps <= MAX_TAPS ? taps : -1;
+    if (plan.taps <= 0) return;
+    plan.place = static_cast<long>(least) * GROUPS;
+    if (least < 0 || plan.place + reached(plan.taps) * LANES > static_cast<long>(cells) * GROUPS) {
+        plan.taps = -1;
+        return;
     }
-    return reach;
-}
-
-// `lower` and `fraction`: (frames, 128) of at most BATCH frames.
-inline void make_plan(const int* lower, const float* fraction, int frames, PhaseSumsPlan& plan) {
-    plan.frames = frames;
-    const int reach = place_cells(lower, fraction, plan);
-    plan.taps = reach <= 3 ? 3 : reach <= 4 ? 4 : reach <= MAX_TAPS ? MAX_TAPS : 0;
-    float* weight = plan.weight;
-    __builtin_memset(weight, 0, sizeof(float) * VECTORS * frames * plan.taps * LANES);
-    if (plan.taps == 0) return;
-    for (int v = 0; v < VECTORS; ++v) {
-        for (int n = 0; n < frames; ++n, weight += plan.taps * LANES) {
-            for (int i = 0; i < LANES; ++i) {
-                const int at = n * DETECTOR_COLUMNS + v * LANES + i;
-                const int tap = lower[at] - plan.origin[v][i / GROUPS] - plan.first[v][n];
-                weight[tap * LANES + i] = 1.0f - fraction[at];
-                weight[(tap + 1) * LANES + i] = fraction[at];
-            }
-        }
+    __builtin_memset(plan.weight, 0, sizeof plan.weight[0] * plan.taps);
+    for (int c = 0; c < DETECTOR_COLUMNS; ++c) {
+        const int tap = capacity - 1 - lower[c] - c / GROUPS - least;
+        plan.weight[tap][c + GROUPS * tap] = 1.0f - fraction[c];
+        plan.weight[tap - 1][c + GROUPS * (tap - 1)] = fraction[c];
     }
 }
 

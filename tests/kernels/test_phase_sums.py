@@ -136,6 +136,37 @@ def test_sums_do_not_depend_on_threads() -> None:
     np.testing.assert_array_equal(results[0], results[1])
 
 
+@pytest.mark.parametrize("isa", instruction_sets())
+@pytest.mark.parametrize("grid_um", [150.0, 300.0])
+def test_sums_do_not_depend_on_how_frames_are_handed_over(isa: str, grid_um: float) -> None:
+    """Bit for bit: one by one, in batches, all at once."""
+    rng = np.random.default_rng(4)
+    frames, good = frames_of(rng, 40, 7)
+    travel = 9_000 + 98.3 * np.arange(40)
+    results = []
+    for batch in (1, 3, 40):
+        sums = PhaseSums(7, grid_um, OFFSETS_UM, capacity_columns=300)
+        sums._sums = HostBackend(isa).window(7, 300)
+        sums.begin(0.0)
+        for at in range(0, 40, batch):
+            sums.add(frames[at : at + batch], travel[at : at + batch], good)
+        results.append(sums.take(90)[0])
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
+
+
+def test_no_mask_is_a_mask_of_ones() -> None:
+    rng = np.random.default_rng(6)
+    frames, good = frames_of(rng, 5, 3)
+    results = []
+    for mask in (None, np.ones_like(good)):
+        sums = PhaseSums(3, 300.0, OFFSETS_UM)
+        sums.begin(0.0)
+        sums.add(frames, 12_000 + 98.3 * np.arange(5), mask)
+        results.append(sums.take(45)[0])
+    np.testing.assert_array_equal(results[0], results[1])
+
+
 def test_errors_name_the_argument() -> None:
     sums = PhaseSums(4, 300.0, OFFSETS_UM, capacity_columns=40)
     frame = np.ones((2, 4, 128), dtype=np.uint16)
@@ -148,6 +179,8 @@ def test_errors_name_the_argument() -> None:
         sums.add(frame[:, :3].copy(), [0.0])
     with pytest.raises(ValueError, match="travel_um"):
         sums.add(frame, [0.0, 1.0])
+    with pytest.raises(ValueError, match="travel_um: number 1 is nan"):
+        sums.add(np.stack([frame, frame]), [0.0, np.nan])
     with pytest.raises(ValueError, match="good_pixels: shape"):
         sums.add(frame, [0.0], np.ones((2, 4, 64), dtype=np.uint8))
     with pytest.raises(ValueError, match="take the complete columns first"):
