@@ -25,6 +25,8 @@ _FAULT_NAMES: Final = {
 }
 #: Settings without a meaning for the beam here, kept because other people's drivers use them: (set, get).
 _KEPT: Final = {"12": "16", "13": "17", "97": "38"}
+#: First numbers of CONFIGURATION: over-voltage %, ramp rates, warning time, arc count, quench time.
+_PRESETS: Final = (0, 110, 100, 100, 0, 4, 0, 100, 0)
 
 
 @dataclass
@@ -131,8 +133,7 @@ class TubeDevice:
         part = passed / self.ramp_s if self.ramp_s > 0 else 1.0
         kv, ma = self._targets()
         # Set-points that change while the beam is on are ramped to as well, up or down.
-        self.kv = _towards(self.kv, kv, part * kv if self.ramp_s > 0 else self.max_kv)
-        self.ma = _towards(self.ma, ma, part * ma if self.ramp_s > 0 else self.max_ma)
+        self.kv, self.ma = _towards(self.kv, kv, part), _towards(self.ma, ma, part)
 
     def _targets(self) -> tuple[float, float]:
         counts = self._set[Command.SET_KV], self._set[Command.SET_MA]
@@ -163,14 +164,7 @@ class TubeDevice:
         """Arguments of the answer to one message."""
         command, args = message.command, message.args
         if not args:
-            if command == Command.RESET_FAULTS:
-                self._beam_down()
-                self._latched = set(self._present)
-                return (wire.DONE,)
-            if command == "30":
-                self.hours = 0.0
-                return (wire.DONE,)
-            return self._reading(command) or (wire.REFUSED, UNKNOWN)
+            return self._request(command) or (wire.REFUSED, UNKNOWN)
         if not all(arg.isdigit() for arg in args):
             return wire.REFUSED, OUT_OF_RANGE
         return self._carry_out(command, tuple(int(arg) for arg in args))
@@ -193,16 +187,23 @@ class TubeDevice:
         elif command == Command.BEAM:
             if value and not self._may_switch_on():
                 return wire.REFUSED, UNSAFE
-            if value and not self.beam:
-                self.beam = True
-            elif not value:
+            self.beam = bool(value)
+            if not value:
                 self._beam_down()
         return (wire.DONE,)
 
     def _may_switch_on(self) -> bool:
         return self.ready and self.interlock_closed and not self.local
 
-    def _reading(self, command: str) -> tuple[str | int, ...]:
+    def _request(self, command: str) -> tuple[str | int, ...]:
+        """Answer to a message without arguments; empty when there is none."""
+        if command == Command.RESET_FAULTS:
+            self._beam_down()
+            self._latched = set(self._present)
+            return (wire.DONE,)
+        if command == "30":
+            self.hours = 0.0
+            return (wire.DONE,)
         kv = round(self.kv / self.max_kv / wire.MONITOR_RANGE * wire.COUNTS)
         ma = round(self.ma / self.max_ma / wire.MONITOR_RANGE * wire.COUNTS)
         kv_set, ma_set = self._set[Command.SET_KV], self._set[Command.SET_MA]
@@ -216,18 +217,8 @@ class TubeDevice:
             Command.STATUS: tuple(int(flag) for flag in self._flags()),
             Command.FIRMWARE: FIRMWARE,
             Command.CONFIGURATION: (
-                0,
-                110,
-                100,
-                100,
-                0,
-                4,
-                0,
-                100,
-                0,
-                f"{self.max_kv:g}",
-                f"{self.max_ma:g}",
-                f"{self.watchdog_s:g}",
+                *_PRESETS,
+                *(f"{value:g}" for value in (self.max_kv, self.max_ma, self.watchdog_s)),
             ),
             Command.SCALING: (f"{self.max_kv:g}", f"{self.max_ma:g}", 0),
             "43": FIRMWARE,
@@ -253,5 +244,6 @@ class TubeDevice:
         return flags
 
 
-def _towards(value: float, target: float, reach: float) -> float:
+def _towards(value: float, target: float, part: float) -> float:
+    reach = part * max(value, target)
     return min(value + reach, target) if value < target else max(value - reach, target)

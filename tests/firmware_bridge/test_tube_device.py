@@ -62,10 +62,13 @@ def test_set_points_that_change_while_on_are_ramped_to() -> None:
     assert device.output(5.0) == 1.0
 
 
-def test_zero_set_points_give_no_photons() -> None:
-    device = switched_on(ramp_s=0.0)
-    ask(device, 0.0, "11", 0)
-    assert device.output(1.0) == 0.0
+@pytest.mark.parametrize("ramp_s", [0.0, 0.5])
+def test_zero_set_points_give_no_photons(ramp_s: float) -> None:
+    device = switched_on(ramp_s=ramp_s)
+    device.step(b"", 1.0)
+    ask(device, 1.0, "11", 0)
+    device.step(b"", 3.0)
+    assert (device.ma, device.output(3.0)) == (0.0, 0.0)
 
 
 def test_hours_count_while_the_beam_is_on() -> None:
