@@ -5,6 +5,7 @@ Everything is called from here. Layout is (phase or channel, bin, row, column), 
 
 from kernels.air import flat_model, normalise
 from kernels.backends import backends
+from kernels.background import renormalise
 from kernels.bounds import cramer_rao
 from kernels.curves import fit_curves
 from kernels.derived import Ratios, ratios
@@ -36,6 +37,7 @@ __all__ = [
     "normalise",
     "predict_offset",
     "ratios",
+    "renormalise",
     "retrieve",
     "retrieve_sinusoid",
     "retrieve_stepped",

@@ -15,7 +15,19 @@ app = typer.Typer(
 )
 
 #: Commands in the order in which help shows them; each lives in a module and function of its own name.
-COMMANDS = ("demo", "run", "calibrate", "watch", "verdicts", "replay", "messages", "selftest", "install", "uninstall")
+COMMANDS = (
+    "demo",
+    "run",
+    "calibrate",
+    "watch",
+    "verdicts",
+    "replay",
+    "messages",
+    "selftest",
+    "figures",
+    "install",
+    "uninstall",
+)
 #: Groups of commands: module with an `app` of its own.
 GROUPS = ("calibration", "bench")
 

@@ -1,0 +1,1 @@
+"""The paper's figures of single materials, drawn from simulated samples."""
