@@ -51,12 +51,6 @@ def test_configure_reads_back_what_it_set(port: int, device: DetectorControlDevi
     assert (status.fault, status.firmware) == ("", "1.0.0")
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give up on an answer soon."""
-    monkeypatch.setattr(detector_control, "ANSWER_S", 0.3)
-
-
 @pytest.mark.parametrize(
     ("change", "text"),
     [
@@ -152,22 +146,26 @@ def test_a_connection_that_ends_is_a_link_error_and_stays_one(device: DetectorCo
                     control.status()
 
 
-@pytest.mark.usefixtures("impatient")
-def test_a_mute_detector_is_an_error_in_bounded_time(port: int, device: DetectorControlDevice) -> None:
-    with DetectorControl("127.0.0.1", port) as control:
+def test_a_mute_detector_is_an_error_in_bounded_time(
+    port: int, device: DetectorControlDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with DetectorControl("127.0.0.1", port) as control, monkeypatch.context() as impatient:
+        impatient.setattr(detector_control, "ANSWER_S", 0.2)
         device.inject("mute")
-        with pytest.raises(DetectorControlError, match=r"did not answer status within 0.3 s; is it powered"):
+        with pytest.raises(DetectorControlError, match=r"did not answer status within 0.2 s; is it powered"):
             control.status()
         device.inject("mute", 0)
     with DetectorControl("127.0.0.1", port) as control:
         assert control.status().streaming
 
 
-@pytest.mark.usefixtures("impatient")
-def test_bytes_that_only_drip_do_not_hold_the_caller(device: DetectorControlDevice) -> None:
+def test_bytes_that_only_drip_do_not_hold_the_caller(
+    device: DetectorControlDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Port(lambda data: b'{"id":' if b"status" in data else device.step(data, 0.0), device.new_connection) as served:
         served.drip = b"0"
         control = DetectorControl("127.0.0.1", served.port)
+        monkeypatch.setattr(detector_control, "ANSWER_S", 0.2)
         with control, pytest.raises(DetectorControlError, match="did not answer status"):
             control.status()
 
