@@ -35,12 +35,12 @@ def test_rejected_vectors(data: bytes) -> None:
     assert TubeDevice().step(data, 0.0) == b""
 
 
-def test_no_single_flipped_bit_is_accepted() -> None:
-    for _, data in VECTORS:
-        for bit in range(8 * len(data)):
-            damaged = bytearray(data)
-            damaged[bit // 8] ^= 1 << bit % 8
-            assert wire.Decoder().feed(bytes(damaged)) == []
+@pytest.mark.parametrize("data", [data for _, data in VECTORS if len(data) < 20])
+def test_no_message_with_one_damaged_byte_is_accepted(data: bytes) -> None:
+    for place, sent in enumerate(data):
+        for received in set(range(256)) - {sent}:
+            damaged = data[:place] + bytes([received]) + data[place + 1 :]
+            assert wire.Decoder().feed(damaged) == []
 
 
 def test_tables_are_those_of_the_code() -> None:
