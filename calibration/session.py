@@ -132,7 +132,7 @@ class Session:
         """Arrays of a passed step; :class:`SessionError` when they cannot be read."""
         path = self.folder / f"{name}.npz"
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
                 return {key: file[key] for key in file.files}
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise SessionError(f"{path}: arrays of step {name} cannot be read ({error}); repeat the step") from error
