@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kernels.settings import BINS, GROUPS, SETTINGS
-from kernels.types import F32, F64, IlluminationCurves, OffsetPrior
+from kernels.types import F32, F64, U16, IlluminationCurves, OffsetPrior, Retrieval
 
 
 def array(name: str, value: npt.ArrayLike, shape: Sequence[int | None], dtype: Any) -> Any:
@@ -96,6 +96,22 @@ def good_pixels(name: str, value: npt.ArrayLike | None, rows: int, columns: int)
         return np.ones((BINS, rows, columns), dtype=np.uint8)
     result: npt.NDArray[np.uint8] = array(name, value, (BINS, rows, columns), np.uint8)
     return result
+
+
+def results(name: str, value: Retrieval, samples: F32) -> tuple[F32, F32, U16]:
+    """Arrays of an earlier result that one of ``samples`` may overwrite: of its shape, and its own memory."""
+    found: dict[str, Any] = {
+        "images": array(f"{name}.images", value.images, samples.shape, np.float32),
+        "sigma": array(f"{name}.sigma", value.sigma, samples.shape, np.float32),
+        "flags": array(f"{name}.flags", value.flags, samples.shape[1:], np.uint16),
+    }
+    for field, values in found.items():
+        if not values.flags.writeable:
+            raise ValueError(f"{name}.{field}: is read-only, expected an array that can be overwritten")
+        for other, taken in {"samples": samples, **found}.items():
+            if other != field and np.may_share_memory(values, taken):
+                raise ValueError(f"{name}.{field}: shares memory with {other}; give it an array of its own")
+    return found["images"], found["sigma"], found["flags"]
 
 
 def model(value: str) -> int:

@@ -25,6 +25,7 @@ def retrieve(
     prior: OffsetPrior | None = None,
     backend: BackendName = "auto",
     threads: int = 1,
+    out: Retrieval | None = None,
 ) -> Retrieval:
     """Fit equation (2) to every pixel and bin.
 
@@ -34,7 +35,8 @@ def retrieve(
     (columns,). ``variance_factor``: variance of a sample over its value, a number or (columns,).
 
     ``model``: `paper` is equation (2) as printed, `full` the wrapped three-Gaussian form, `map` that with the
-    ``prior`` on o. ``threads`` never changes a result.
+    ``prior`` on o. ``threads`` never changes a result. ``out``: an earlier result of the same shape, whose arrays
+    are overwritten and returned; without it new ones are made, which costs time where they are large.
 
     A sample that is NaN, zero, negative or saturated gives NaN and ``Flag.BAD_INPUT``, in both bins for `map`.
     Raises ValueError that names the argument and the value.
@@ -57,5 +59,6 @@ def retrieve(
         number,
         packed_prior,
         int(checks.number("threads", threads, 1, 1024)),
+        None if out is None else checks.results("out", out, data),
     )
     return Retrieval(images=images, sigma=sigma, flags=flags, backend=engine.name)

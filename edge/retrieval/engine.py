@@ -20,6 +20,7 @@ from calibration.bundle import Bundle
 from edge.config import Config
 from edge.messages import CHANNELS, Arrays, Fault, ImageSlab, Slab
 from edge.retrieval.air import AirError, measure_air_scale
+from edge.retrieval.buffers import ResultBuffers
 from edge.retrieval.calibration import CalibrationStore, UnusableError
 from firmware_bridge.scanner import BINS, GROUPS
 
@@ -81,6 +82,7 @@ class RetrievalEngine:
         self._bags: OrderedDict[tuple[str, str], _Bag] = OrderedDict()
         self._row_pitch_um = scanner.row_pitch_um
         self._flat: _Flat | None = None
+        self._buffers = ResultBuffers(scanner.rows, self.config.retrieval.slab_columns)
 
     def warm_up(self) -> str:
         """Retrieve one slab of air, so that a missing backend shows at start. Returns its name.
@@ -101,7 +103,8 @@ class RetrievalEngine:
     def process(self, slab: Slab, arrays: Arrays) -> Output | None:
         """Image slab and its arrays for one slab; None when the rest of a given-up bag is ignored.
 
-        ``arrays``: phase_sums float32 (4, 2, rows, columns), weights and weights_sq float32 (128, columns).
+        ``arrays``: phase_sums float32 (4, 2, rows, columns), weights and weights_sq float32 (128, columns). The arrays
+        that are returned hold until the next call, which overwrites them.
         """
         started = time.perf_counter()
         key = (slab.bag_id, slab.scan_id)
@@ -156,6 +159,7 @@ class RetrievalEngine:
             prior=flat.bundle.prior if self.config.retrieval.model == "map" else None,
             backend=self.config.retrieval.backend,
             threads=self.config.retrieval.threads,
+            out=self._buffers.of(slab.rows, slab.columns),
         )
         bag.backend = retrieved.backend
         return _Retrieved(retrieved.images, retrieved.sigma, retrieved.flags, retrieved.backend, bag.air_scale)
@@ -210,22 +214,9 @@ class RetrievalEngine:
 
 #: Fields that go from the slab to its images unchanged.
 _CARRIED = {
-    "bag_id",
-    "scan_id",
-    "encoder",
-    "index",
-    "column0",
-    "rows",
-    "grid_um",
-    "origin_um",
-    "bag_from_um",
-    "bag_to_um",
-    "frames",
-    "lost_frames",
-    "lost_packets",
-    "first_frame_t_ns",
-    "last_frame_t_ns",
-}
+    "bag_id", "scan_id", "encoder", "index", "column0", "rows", "grid_um", "origin_um", "bag_from_um", "bag_to_um",
+    "frames", "lost_frames", "lost_packets", "first_frame_t_ns", "last_frame_t_ns",
+}  # fmt: skip
 
 
 def _checked(slab: Slab, arrays: Arrays) -> tuple[F32, F32, F32]:

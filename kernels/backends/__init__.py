@@ -9,6 +9,8 @@ from typing import Literal, Protocol
 from kernels.backends.acquisition import AcquisitionBackend
 from kernels.types import F32, I32, U8, U16
 
+#: Images, sigma and flags of a retrieval.
+Results = tuple[F32, F32, U16]
 BackendName = Literal["auto", "host", "cuda"]
 
 
@@ -46,8 +48,9 @@ class Backend(AcquisitionBackend, Protocol):
         model: int,
         prior: F32,
         threads: int,
-    ) -> tuple[F32, F32, U16]:
-        """Images, sigma (4, 2, rows, columns) and flags (2, rows, columns)."""
+        out: Results | None = None,
+    ) -> Results:
+        """Images, sigma (4, 2, rows, columns) and flags (2, rows, columns): those of ``out``, or new ones."""
         ...
 
     def window(self, rows: int, capacity: int) -> Window:

@@ -101,8 +101,12 @@ class CudaBackend(CudaAcquisition):
         model: int,
         prior: F32,
         threads: int,
+        out: tuple[F32, F32, U16] | None = None,
     ) -> tuple[F32, F32, U16]:
-        """Images, sigma (4, 2, rows, columns) and flags (2, rows, columns). ``threads`` has no meaning here."""
+        """Images, sigma (4, 2, rows, columns) and flags (2, rows, columns): those of ``out``, or new ones.
+
+        ``threads`` has no meaning here.
+        """
         rows, columns = samples.shape[2:]
         lines = BINS * rows
         problems = rows * columns * (1 if model == 2 else BINS)
@@ -137,8 +141,8 @@ class CudaBackend(CudaAcquisition):
                 sigma,
                 flags,
             )
-            host_images, host_sigma, host_flags = memory.fetch(images=images, sigma=sigma, flags=flags)
-        return host_images, host_sigma, host_flags
+            found = memory.fetch(out, images=images, sigma=sigma, flags=flags)
+        return found[0], found[1], found[2]
 
     def window(self, rows: int, capacity: int) -> CudaWindow:
         """Phase sums of ``rows`` detector rows and ``capacity`` grid columns, kept on the GPU."""

@@ -7,6 +7,7 @@ that is to be filled again while the copy before the last still reads it, which 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -84,8 +85,8 @@ class Memory:
             pinned.mark(self._stream)
         return target
 
-    def fetch(self, **sources: Any) -> list[npt.NDArray[Any]]:
-        """Host copies of device arrays: the one place that waits for all work so far."""
+    def fetch(self, out: Sequence[npt.NDArray[Any]] | None = None, **sources: Any) -> list[npt.NDArray[Any]]:
+        """Host copies of device arrays, in the arrays of ``out`` or new ones: the one place that waits for all work."""
         slots = []
         for name, source in sources.items():
             slot = self._page_locked(name, 0, source.nbytes)
@@ -95,9 +96,11 @@ class Memory:
                 slot.mark(self._stream)
             slots.append((slot, staged))
         results = []
-        for slot, staged in slots:
+        for k, (slot, staged) in enumerate(slots):
+            target = np.empty_like(staged) if out is None else out[k]
             slot.wait()
-            results.append(staged.copy())
+            np.copyto(target, staged)
+            results.append(target)
         return results
 
     def reserve(self, name: str, nbytes: int) -> None:

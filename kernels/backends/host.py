@@ -32,11 +32,13 @@ class HostBackend(HostAcquisition):
         model: int,
         prior: F32,
         threads: int,
+        out: tuple[F32, F32, U16] | None = None,
     ) -> tuple[F32, F32, U16]:
-        """Images, sigma (4, 2, rows, columns) and flags (2, rows, columns)."""
-        rows, columns = samples.shape[2:]
-        images, sigma = np.empty_like(samples), np.empty_like(samples)
-        flags = np.empty((BINS, rows, columns), dtype=np.uint16)
+        """Images, sigma (4, 2, rows, columns) and flags (2, rows, columns): those of ``out``, or new ones."""
+        if out is None:
+            flags = np.empty((BINS, *samples.shape[2:]), dtype=np.uint16)
+            out = np.empty_like(samples), np.empty_like(samples), flags
+        images, sigma, flags = out
         _host.retrieve(
             samples=samples,
             curves=curves,

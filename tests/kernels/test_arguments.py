@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kernels import backends, predict_offset, ratios, retrieve
-from kernels.types import OffsetPrior
+from kernels.types import F32, OffsetPrior, Retrieval
 from tests.kernels import scene
 
 
@@ -29,6 +29,22 @@ def spoilt(field: str, value: float) -> dict[str, Any]:
     part = getattr(scanner, field).copy()
     part[(1,) * part.ndim] = value
     return {"curves": replace(scanner, **{field: part})}
+
+
+def results(**changes: Any) -> dict[str, Any]:
+    images = np.ones((4, 2, 3, 5), dtype=np.float32)
+    made = Retrieval(images, images.copy(), np.zeros((2, 3, 5), dtype=np.uint16), "")
+    return {"out": replace(made, **changes)}
+
+
+def read_only(values: F32) -> F32:
+    values.flags.writeable = False
+    return values
+
+
+def overlapping() -> dict[str, Any]:
+    samples = np.ones((4, 2, 3, 5), dtype=np.float32)
+    return {"samples": samples} | results(sigma=samples)
 
 
 CASES: list[tuple[Callable[[], dict[str, Any]], str]] = [
@@ -51,6 +67,11 @@ CASES: list[tuple[Callable[[], dict[str, Any]], str]] = [
     (lambda: {"prior": OffsetPrior(np.zeros((2, 4)), np.ones(2))}, r"prior: coefficients \(2, 4\)"),
     (lambda: {"prior": OffsetPrior(np.zeros((2, 5)), np.array([1.0, -1.0]))}, r"prior: has coefficients"),
     (lambda: {"threads": 0}, r"threads: is 0"),
+    (lambda: results(images=np.ones((4, 2, 3, 6), dtype=np.float32)), r"out.images: shape is \(4, 2, 3, 6\)"),
+    (lambda: results(sigma=np.ones((4, 2, 3, 5))), r"out.sigma: dtype is float64"),
+    (lambda: results(flags=np.zeros((2, 3, 10), dtype=np.uint16)[..., ::2]), r"out.flags: strides are"),
+    (lambda: results(images=read_only(np.ones((4, 2, 3, 5), dtype=np.float32))), r"out.images: is read-only"),
+    (overlapping, r"out.sigma: shares memory with samples"),
     (lambda: {"backend": "tpu"}, r"backend: 'tpu' cannot compute on this machine"),
 ]
 

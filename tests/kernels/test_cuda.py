@@ -126,6 +126,11 @@ def test_a_call_waits_once_and_allocates_nothing_more(gpu: cuda.CudaBackend, mac
         for a, b in zip(results[0], again, strict=True):
             np.testing.assert_array_equal(a, b)
             assert not np.shares_memory(a, b)
+    given = tuple(np.full_like(a, 7) for a in results[0])
+    again = gpu.retrieve(samples, packed, scene.X0_UM, column, column, 2, prior, 1, (given[0], given[1], given[2]))
+    for a, b, c in zip(results[0], again, given, strict=True):
+        assert b is c
+        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("count", [0, 1, 300])

@@ -80,6 +80,25 @@ def test_threads_and_neighbours_change_no_bit(model: Model, isa: str) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
+def test_results_go_into_the_arrays_that_are_given(model: Model) -> None:
+    scanner, rng = scene.curves(3), np.random.default_rng(2)
+    samples = [
+        scene.single(rng.poisson(scene.expected(scanner, scene.random_truth(rng, 3, 70), 1e3, "full")))
+        for _ in range(2)
+    ]
+    samples[1][0, 0, 1, 5] = np.nan
+    first, want = (
+        retrieve(y, scanner, scene.X0_UM, exposure=1e3, model=model, prior=scene.PRIOR, backend="host") for y in samples
+    )
+    got = retrieve(
+        samples[1], scanner, scene.X0_UM, exposure=1e3, model=model, prior=scene.PRIOR, backend="host", out=first
+    )
+    for field in ("images", "sigma", "flags"):
+        assert getattr(got, field) is getattr(first, field)
+        np.testing.assert_array_equal(getattr(got, field), getattr(want, field))
+
+
+@pytest.mark.parametrize("model", MODELS)
 def test_bad_samples_are_flagged_and_never_filled(model: Model) -> None:
     scanner = scene.curves(2)
     samples = scene.single(scene.expected(scanner, scene.uniform_truth("typical", 2, 40), 1e3, "full"))
