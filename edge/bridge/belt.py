@@ -7,6 +7,7 @@ from typing import Protocol
 
 from edge.bridge.jobs import DONE, DeviceGone, Heard, Job, Outcome, VersionMismatch
 from edge.bridge.raw import RawEvent
+from edge.messages import DeviceState
 from firmware_bridge.belt import BeltError, BeltRefused, BeltVersionError
 
 
@@ -92,6 +93,10 @@ class BeltHandler:
             return Heard(events=self.belt.poll())
         except BeltError as error:
             raise DeviceGone(str(error)) from error
+
+    def report(self, unit: str) -> Sequence[DeviceState]:
+        """Its reports tell."""
+        return ()
 
     def begin(self, job: Job) -> Outcome | None:
         """All its commands are answered at once."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -119,6 +119,10 @@ class DetectorHandler:
                 ),
             )
         )
+
+    def report(self, unit: str) -> Sequence[DeviceState]:
+        """As :meth:`poll`."""
+        return self.poll().states
 
     def begin(self, job: Job) -> Outcome | None:
         """Each is a few short requests."""

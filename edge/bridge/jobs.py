@@ -44,10 +44,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended."""
+    """How a job ended, and how its device stands now where that is known."""
 
     ok: bool
     reason: str = ""
+    states: Sequence[DeviceState] = ()
 
 
 DONE = Outcome(ok=True)
@@ -132,6 +133,9 @@ class Handler(Protocol):
 
     def poll(self) -> Heard:
         """Look at the device."""
+
+    def report(self, unit: str) -> Sequence[DeviceState]:
+        """How one device stands now, for the answer to a command; empty where events tell it."""
 
     def begin(self, job: Job) -> Outcome | None:
         """Start ``job``; None when it takes a while."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from edge.bridge.jobs import (
     LIMITS_S,
@@ -21,6 +22,7 @@ from edge.bridge.jobs import (
     Spoke,
     VersionMismatch,
 )
+from edge.messages import DeviceState
 
 #: Wait between attempts to open the device: doubled up to the longest, s.
 FIRST_WAIT_S = 0.1
@@ -173,7 +175,7 @@ class DeviceLink:
         if outcome is None:
             self._active[job.unit] = (job, self._clock() + (job.command.timeout_s or LIMITS_S.get(job.action, 10.0)))
             return notes
-        return [*notes, Finished(job, outcome)]
+        return [*notes, self._finished(job, outcome)]
 
     def _advance(self) -> list[Note]:
         notes: list[Note] = []
@@ -191,8 +193,17 @@ class DeviceLink:
             if outcome is not None:
                 del self._active[unit]
                 self._next_look = 0.0
-                notes.append(Finished(job, outcome))
+                notes.append(self._finished(job, outcome))
         return notes
+
+    def _finished(self, job: Job, outcome: Outcome) -> Finished:
+        """Whoever is told that it is done shall find the new state in the bridge's status."""
+        states: Sequence[DeviceState] = ()
+        if outcome.ok:
+            # What is wrong shows again at the next look.
+            with suppress(OSError, *self.handler.errors):
+                states = self.handler.report(job.unit)
+        return Finished(job, replace(outcome, states=states))
 
     def _keep_alive(self) -> None:
         now = self._clock()

@@ -18,7 +18,7 @@ from edge.bridge.commands import Commands
 from edge.bridge.desk import Desk
 from edge.bridge.devices import handlers
 from edge.bridge.engine import BridgeEngine
-from edge.bridge.jobs import Broken, Finished, Found, Handler, Job, Lost, Note, Spoke
+from edge.bridge.jobs import Broken, Finished, Found, Handler, Heard, Job, Lost, Note
 from edge.bridge.lights import StackLight
 from edge.bridge.plugs import Plugs
 from edge.bridge.safety import Situation, make_safe
@@ -115,6 +115,7 @@ class Service:
         if isinstance(note, Broken):
             raise note.error
         if isinstance(note, Finished):
+            self._heard(Heard(states=note.outcome.states), now)
             self.commands.finished(note.job, note.outcome)
         elif isinstance(note, Found):
             self.loop.log.info("%s found: %s", note.name, note.detail)
@@ -128,18 +129,18 @@ class Service:
             self.board.gone(note.name, note.reason)
             self._publish(self.engine.on_link(found=False, t_ns=now, detail=note.reason, device=note.name))
         else:
-            self._heard(note, now)
+            self._heard(note.heard, now)
             self.workers[note.name].taken()
 
-    def _heard(self, note: Spoke, t_ns: int) -> None:
-        for report in note.heard.events:
+    def _heard(self, heard: Heard, t_ns: int) -> None:
+        for report in heard.events:
             for event in self.engine.on_belt(report, t_ns):
                 self._publish(event)
                 if event.interlock_closed is False and event.kind is DeviceEventKind.INTERLOCK:
                     self._make_safe("the interlock was opened", doors=True)
                 elif event.kind is DeviceEventKind.ESTOP and event.estop_pressed:
                     self._make_safe("the emergency stop was pressed", doors=True)
-        for change in self.board.heard(note.heard.states, t_ns):
+        for change in self.board.heard(heard.states, t_ns):
             self._publish(self.engine.on_state(change.event, remember=change.remember))
             if change.beam_lost:
                 self._make_safe("the beam went down", doors=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from edge.bridge.jobs import DONE, Heard, Job, Outcome
@@ -132,6 +132,10 @@ class AxesHandler:
                 "controller": self.name,
             },
         )
+
+    def report(self, unit: str) -> Sequence[DeviceState]:
+        """One axis."""
+        return (self._state(unit),)
 
     def begin(self, job: Job) -> Outcome | None:
         """A move or a homing goes on; a stop is done at once."""

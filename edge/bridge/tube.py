@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from edge.bridge.jobs import DONE, Heard, Job, Outcome
@@ -116,6 +116,10 @@ class TubeHandler:
                 ),
             )
         )
+
+    def report(self, unit: str) -> Sequence[DeviceState]:
+        """As :meth:`poll`."""
+        return self.poll().states
 
     def begin(self, job: Job) -> Outcome | None:
         """Warming up takes minutes; a ramp takes as long as the driver's ``beam_on``."""

@@ -29,7 +29,7 @@ COMMANDS = (
     "uninstall",
 )
 #: Groups of commands: module with an `app` of its own.
-GROUPS = ("calibration", "bench")
+GROUPS = ("device", "calibration", "bench")
 
 #: Commands that share the module of another one.
 MODULES = {"uninstall": "install"}

@@ -22,12 +22,23 @@ def run(
         str,
         typer.Option("--plan", help="With --emulate: which bags come; a shipped plan's name or a JSON file."),
     ] = "demo",
+    faults: Annotated[
+        str | None,
+        typer.Option(
+            "--faults",
+            help="With --emulate: what fails; a shipped scenario or a TOML file, several separated by commas. "
+            "The lane then also plays the person who resets and starts again.",
+        ),
+    ] = None,
 ) -> None:
     """Run the lane until Ctrl-C (or, emulated, until the plan's last bag has its verdict).
 
     Services that die are restarted; their logs are in <state-dir>/log. With --emulate and no valid calibration
-    the lane calibrates itself first. Without a valid calibration every bag is UNKNOWN.
+    the lane calibrates itself first. Without a valid calibration every bag is UNKNOWN. On devices this command switches
+    the x-rays on, as soon as the services are ready.
     """
+    if faults is not None and not emulate:
+        fail("--faults is for the emulated scanner: add --emulate")
     console = options.console()
     settings = configuration(config, state_dir)
     (settings.state_dir / DEMO_MARK).unlink(missing_ok=True)  # from now on it holds more than a demo
@@ -36,7 +47,7 @@ def run(
         console.print(text, highlight=False, soft_wrap=True, markup=False)
 
     try:
-        with Lane(settings, emulate=emulate, plan=plan, say=say) as lane:
+        with Lane(settings, emulate=emulate, plan=plan, say=say, faults=faults) as lane:
             console.print(f"state in {settings.state_dir}; press Ctrl-C to stop", highlight=False)
             try:
                 follow(lane, console)

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from edge.messages import Assessment, Decision, DeviceEvent, DeviceEventKind, Fault
 from edge.verdict.actions import Action, BagEntered, BagLeft, ClearLine, Decided, Now
 from edge.verdict.bags import Bag, derived_id, is_news, new_bag, overdue, safe_id, verdict_on
-from edge.verdict.belt import BeltState
+from edge.verdict.belt import BeltState, Trouble
 from edge.verdict.memory import BagMemory, History, same_entry
 from edge.verdict.policy import Judgement, Limits, judge, unknown
 
@@ -61,10 +61,12 @@ class BagLedger:
             if back is not None:
                 for bag in list(self.open.values()):
                     out += self._doubt(bag, f"the belt encoder went back from {back} to {event.encoder}", now)
-        elif self.belt.device(event):
-            out += self._interlock_opened(event, now)
-        elif event.kind is DeviceEventKind.DEVICE_FOUND and event.device == "belt":
-            out += self._controller_found(event, now)
+        else:
+            trouble = self.belt.device(event)
+            if trouble is not None:
+                out += self._interrupted(event, trouble, now)
+            if event.kind is DeviceEventKind.DEVICE_FOUND and event.device == "belt":
+                out += self._controller_found(event, now)
         return out + self.tick(now)
 
     def assessment(self, found: Assessment, now: Now) -> list[Action]:
@@ -128,6 +130,8 @@ class BagLedger:
         out.append(BagEntered(bag.record))
         if doubt:
             return out + self._doubt(bag, doubt, now)
+        if self.belt.unfit:
+            return out + self._decide(bag, unknown(Fault.DETECTOR_FAULT, self.belt.unfit), None, now)
         if bag_id in self._orphans:
             out += self._apply(bag, self._orphans.pop(bag_id)[0], now)
         return out
@@ -177,17 +181,14 @@ class BagLedger:
         out += [BagEntered(bag.record), BagLeft(bag_id, event.encoder, event.event_t_ns)]
         return out + self._doubt(bag, "left the barrier, but was never seen to enter", now)
 
-    def _interlock_opened(self, event: DeviceEvent, now: Now) -> list[Action]:
+    def _interrupted(self, event: DeviceEvent, trouble: Trouble, now: Now) -> list[Action]:
         out: list[Action] = []
+        reason, what = trouble
         for bag in list(self.open.values()):
-            if bag.exit_encoder is not None and self.belt.encoder is not None:
-                scanned = self.belt.encoder >= bag.exit_encoder + self.limits.scan_tail_counts
-            else:
-                scanned = False
-            # An opening that is reported late, after our own restart, may be older than the bag.
-            if not scanned and (not event.event_t_ns or event.event_t_ns >= bag.record.entered_ns):
-                detail = "the interlock was opened while the bag was being scanned"
-                out += self._decide(bag, unknown(Fault.USER_INTERRUPT, detail), None, now)
+            # What is reported late, after our own restart, may be older than the bag.
+            late = event.event_t_ns and event.event_t_ns < bag.record.entered_ns
+            if not late and not self.belt.has_passed(bag.exit_encoder, self.limits.scan_tail_counts):
+                out += self._decide(bag, unknown(reason, f"{what} while the bag was being scanned"), None, now)
         return out
 
     def _controller_found(self, event: DeviceEvent, now: Now) -> list[Action]:

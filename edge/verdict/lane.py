@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edge.messages import LaneState
+from edge.verdict.belt import NEEDED, BeltState
 from edge.verdict.calibration_state import CalibrationState
 from edge.verdict.engine import BagLedger
 from edge.verdict.feed import Feed
@@ -23,6 +24,8 @@ def lane_state(
         state, detail = "STARTING", "waiting for the bridge"
     elif calibration.state != "CALIBRATED":
         state, detail = "DEGRADED", f"calibration {calibration.state}: no bag is cleared; run 'darklane calibrate'"
+    elif ledger.belt.beam_off:
+        state, detail = "DEGRADED", f"{ledger.belt.beam_off}; switch it on with 'darklane device beam-on'"
     elif ledger.belt.lost:
         state, detail = "DEGRADED", f"lost: {', '.join(sorted(ledger.belt.lost))}"
     else:
@@ -43,10 +46,19 @@ def lane_state(
 def _fault(ledger: BagLedger, recorder: Recorder, bridge_silence_s: float | None) -> str:
     if recorder.fault:
         return recorder.fault
-    if ledger.belt.interlock_open:
-        return "the belt interlock is open"
-    if "belt" in ledger.belt.lost:
-        return f"belt controller lost: {ledger.belt.lost['belt']}"
     if bridge_silence_s is not None and bridge_silence_s > BRIDGE_SILENT_S:
         return f"the bridge has been silent for {bridge_silence_s:.0f} s"
+    return _device_fault(ledger.belt)
+
+
+def _device_fault(belt: BeltState) -> str:
+    if belt.interlock_open:
+        return "the belt interlock is open"
+    if belt.estop:
+        return "the emergency stop is in force; release the button, then 'darklane device reset-estop'"
+    for device, name in NEEDED.items():
+        if device in belt.lost:
+            return f"{name} lost: {belt.lost[device]}"
+        if device in belt.faults:
+            return f"{name}: {belt.faults[device]}"
     return ""
