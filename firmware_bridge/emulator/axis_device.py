@@ -62,6 +62,11 @@ class Stage:
         return "upper" if self.position >= high else "lower" if self.position <= low else ""
 
     @property
+    def target(self) -> float:
+        """Where ``commanded`` will end."""
+        return self._legs[-1][0] if self._legs else self.commanded
+
+    @property
     def at_home(self) -> bool:
         """True when the home switch is active."""
         return self.position <= self.home_switch

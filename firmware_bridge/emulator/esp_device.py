@@ -10,48 +10,12 @@ from typing import ClassVar, Final
 
 from firmware_bridge.emulator import esp_codes as codes
 from firmware_bridge.emulator.axis_device import STAGE_FAULTS, Stage, mask_stage
+from firmware_bridge.emulator.esp_drive import EspDrive, EspFaultError
 
-#: How far the stage may lag behind in its own unit before the controller gives up.
-FOLLOWING_ERROR: Final = 20.0
 _COMMAND: Final = re.compile(r"(\d*)([A-Z]{2})([-+0-9.E]*)(\??)")
 _MAX_LINE: Final = 80
 _MAX_WAITING: Final = 64
-_EVENTS: Final = {"upper": codes.UPPER_SWITCH, "lower": codes.LOWER_SWITCH, "drive_fault": codes.AMPLIFIER}
-
-
-class _FaultError(Exception):
-    """A command that the controller answers with an error number, asked for later by TE or TB."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
-        self.code = code
-
-
-@dataclass
-class _Drive:
-    """What the controller keeps for one axis; lengths in the stage's own unit, positions as the controller counts."""
-
-    number: int
-    stage: Stage
-    unit: int = 0
-    limits: tuple[float, float] = (0.0, 0.0)
-    following_error: float = FOLLOWING_ERROR
-    home_preset: float = 0.0
-    #: True position minus counted position.
-    origin: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.unit = codes.POWER_UP_UNIT[self.stage.unit]
-        self.limits = self.stage.travel
-
-    @property
-    def scale(self) -> float:
-        """Size of its unit in the stage's own."""
-        return codes.UNITS[self.unit][1]
-
-    def fault(self, number: int) -> _FaultError:
-        """An error of this axis."""
-        return _FaultError(100 * self.number + number)
+_MAX_NUMBER: Final = 1e9
 
 
 @dataclass
@@ -67,28 +31,25 @@ class EspDevice:
     _now_s: float | None = None
     _mute: bool = False
     #: Axis that commands wait for (WS), and how long after it stands.
-    _hold: tuple[_Drive, float] | None = None
+    _hold: tuple[EspDrive, float] | None = None
     _hold_until_s: float | None = None
 
     def __post_init__(self) -> None:
         if not self.stages or not all(1 <= number <= codes.MAX_AXES for number in self.stages):
             raise ValueError(f"axes {sorted(self.stages)}: an ESP controller has axes 1 to {codes.MAX_AXES}")
-        self._drives = {number: _Drive(number, stage) for number, stage in self.stages.items()}
+        self._drives = {number: EspDrive(number, stage) for number, stage in self.stages.items()}
         # Query and set commands: how to read a value, how to write it. Values are in the axis's unit.
-        self._values: dict[str, tuple[Callable[[_Drive], float], Callable[[_Drive, float], None] | None]] = {
-            "TP": (lambda d: (d.stage.position - d.origin) / d.scale, None),
-            "DP": (lambda d: (d.stage.commanded - d.origin) / d.scale, None),
-            "PA": (lambda d: (d.stage.commanded - d.origin) / d.scale, lambda d, v: self._move(d, v * d.scale)),
-            "PR": (
-                lambda d: (d.stage.commanded - d.origin) / d.scale,
-                lambda d, v: self._move(d, v * d.scale + d.stage.commanded - d.origin),
-            ),
+        self._values: dict[str, tuple[Callable[[EspDrive], float], Callable[[EspDrive, float], None] | None]] = {
+            "TP": (lambda d: d.count / d.scale, None),
+            "DP": (lambda d: d.wanted / d.scale, None),
+            "PA": (lambda d: d.target / d.scale, lambda d, v: d.move(v * d.scale)),
+            "PR": (lambda d: d.target / d.scale, lambda d, v: d.move(v * d.scale + d.target)),
             "SL": (lambda d: d.limits[0] / d.scale, lambda d, v: setattr(d, "limits", (v * d.scale, d.limits[1]))),
             "SR": (lambda d: d.limits[1] / d.scale, lambda d, v: setattr(d, "limits", (d.limits[0], v * d.scale))),
-            "VA": (lambda d: d.stage.velocity / d.scale, self._set_velocity),
+            "VA": (lambda d: d.stage.velocity / d.scale, EspDrive.set_velocity),
             "FE": (lambda d: d.following_error / d.scale, lambda d, v: setattr(d, "following_error", v * d.scale)),
             "SH": (lambda d: d.home_preset / d.scale, lambda d, v: setattr(d, "home_preset", v * d.scale)),
-            "SN": (lambda d: d.unit, self._set_unit),
+            "SN": (lambda d: d.unit, EspDrive.set_unit),
             "MD": (lambda d: d.stage.at_rest, None),
             "MO": (lambda d: d.stage.powered, None),
             "MF": (lambda d: d.stage.powered, None),
@@ -113,7 +74,7 @@ class EspDevice:
         self._now_s = now_s
         for drive in self._drives.values():
             drive.stage.advance(seconds)
-            self._look_after(drive)
+            self._errors.extend(drive.look_after())
         if self._mute:
             self._line = b""
             self._waiting.clear()
@@ -127,19 +88,6 @@ class EspDevice:
         while self._waiting and not self._held(now_s):
             out += self._answer(self._waiting.popleft())
         return out
-
-    def _look_after(self, drive: _Drive) -> None:
-        """What the controller does by itself: errors for what happened to the stage, the new origin after homing."""
-        stage = drive.stage
-        while stage.events:
-            event = stage.events.popleft()
-            if event == "homed":
-                drive.origin = stage.position - drive.home_preset
-            else:
-                self._errors.append(drive.fault(_EVENTS[event]).code)
-        if stage.powered and abs(stage.commanded - stage.position) > drive.following_error:
-            stage.power(False)
-            self._errors.append(drive.fault(codes.LAGS).code)
 
     def _held(self, now_s: float) -> bool:
         if self._hold is None:
@@ -155,7 +103,7 @@ class EspDevice:
     def _answer(self, text: str) -> bytes:
         try:
             answer = self._carry_out(text)
-        except _FaultError as fault:
+        except EspFaultError as fault:
             self._errors.append(fault.code)
             return b""
         return answer.encode("ascii") + b"\r\n" if answer else b""
@@ -164,16 +112,16 @@ class EspDevice:
         """The answer to one command, empty when it has none."""
         match = _COMMAND.fullmatch(text)
         if match is None:
-            raise _FaultError(codes.NO_COMMAND)
+            raise EspFaultError(codes.NO_COMMAND)
         axis, name, parameter, query = match.groups()
         if name in ("TE", "TB", "TS", "PH", "VE"):
             return self._report(name)
         if name in ("ST", "AB") and not int(axis or "0"):
-            for stage in self.stages.values():
-                stage.halt()
+            for drive in self._drives.values():
+                self._errors.extend(drive.stop())
             return ""
         if name not in self._values and name not in ("ST", "OR", "DH", "WS"):
-            raise _FaultError(codes.NO_COMMAND)
+            raise EspFaultError(codes.NO_COMMAND)
         drive = self._drive(axis)
         read, write = self._values.get(name, (None, None))
         if read is not None and (query or (not parameter and name in ("TP", "DP", "MD"))):
@@ -185,13 +133,13 @@ class EspDevice:
             write(drive, _number(parameter))
         return ""
 
-    def _drive(self, axis: str) -> _Drive:
+    def _drive(self, axis: str) -> EspDrive:
         if not axis:
-            raise _FaultError(codes.AXIS_MISSING)
+            raise EspFaultError(codes.AXIS_MISSING)
         if not 1 <= int(axis) <= codes.MAX_AXES:
-            raise _FaultError(codes.NO_AXIS)
+            raise EspFaultError(codes.NO_AXIS)
         if int(axis) not in self._drives:
-            raise _FaultError(100 * int(axis) + codes.NOT_THERE)
+            raise EspFaultError(100 * int(axis) + codes.NOT_THERE)
         return self._drives[int(axis)]
 
     def _report(self, name: str) -> str:
@@ -211,14 +159,12 @@ class EspDevice:
             return f"{limits:X}H, {home:X}H"
         return codes.VERSION
 
-    def _act(self, drive: _Drive, name: str, parameter: str) -> None:
+    def _act(self, drive: EspDrive, name: str, parameter: str) -> None:
         stage = drive.stage
         if name in ("TP", "DP", "MD"):
-            raise _FaultError(codes.NO_COMMAND)
+            raise EspFaultError(codes.NO_COMMAND)
         if name == "ST":
-            if stage.homing:
-                self._errors.append(drive.fault(codes.HOMING_ABORTED).code)
-            stage.halt()
+            self._errors.extend(drive.stop())
         elif name == "MO" and not stage.power(True):
             raise drive.fault(codes.AMPLIFIER)
         elif name == "MF":
@@ -228,43 +174,14 @@ class EspDevice:
         elif name == "WS":
             self._hold = drive, _number(parameter or "0") / 1000.0
         elif name == "OR":
-            self._home(drive, _number(parameter or "0"))
-
-    def _home(self, drive: _Drive, mode: float) -> None:
-        if mode not in (0, 1, 2):
-            raise drive.fault(codes.BAD_VALUE)
-        self._refuse(drive)
-        if mode == 0:  # to where the count is zero
-            drive.stage.move(drive.origin)
-        else:
-            drive.stage.find_home()
-
-    def _refuse(self, drive: _Drive) -> None:
-        if not drive.stage.powered:
-            raise drive.fault(codes.OFF)
-        if drive.stage.homing:
-            raise drive.fault(codes.HOMING)
-
-    def _move(self, drive: _Drive, target: float) -> None:
-        low, high = drive.limits
-        self._refuse(drive)
-        if not low <= target <= high:
-            raise drive.fault(codes.UPPER_SOFT if target > high else codes.LOWER_SOFT)
-        drive.stage.move(target + drive.origin)
-
-    def _set_velocity(self, drive: _Drive, value: float) -> None:
-        if not value > 0:
-            raise drive.fault(codes.BAD_VALUE)
-        drive.stage.velocity = value * drive.scale
-
-    def _set_unit(self, drive: _Drive, value: float) -> None:
-        if value not in codes.UNITS or codes.UNITS[int(value)][0] != drive.stage.unit:
-            raise drive.fault(codes.BAD_VALUE)
-        drive.unit = int(value)
+            drive.home(_number(parameter or "0"))
 
 
 def _number(text: str) -> float:
     try:
-        return float(text)
+        value = float(text)
     except ValueError as error:
-        raise _FaultError(codes.PARAMETER_MISSING) from error
+        raise EspFaultError(codes.PARAMETER_MISSING) from error
+    if abs(value) > _MAX_NUMBER:
+        raise EspFaultError(codes.OUT_OF_RANGE)
+    return value

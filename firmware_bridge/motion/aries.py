@@ -63,12 +63,12 @@ class AriesController:
             raise self._line.lost(command, line, "with an error number")
         raise AxisError(f"{label}: {describe(kind, numbers[-1])}", numbers[-1])
 
-    def value(self, command: str, label: str) -> int:
-        """The one number that answers ``command``."""
+    def value(self, command: str, label: str, fields: int = 1) -> int:
+        """The last of ``fields`` numbers that answer ``command``."""
         numbers = self.request(command, label)
-        if len(numbers) != 1:
-            raise self._line.lost(command, str(numbers), "with one number")
-        return numbers[0]
+        if len(numbers) != fields:
+            raise self._line.lost(command, str(numbers), f"with {fields} numbers")
+        return numbers[-1]
 
     def state(self, axis: int, label: str) -> tuple[bool, bool, Limit]:
         """Whether ``axis`` moves, whether an emergency stop is active, and the limit switch it hits."""
@@ -123,7 +123,7 @@ class AriesAxis(DrivenAxis):
         # Half a pulse of rounding, and the last one may be on its way.
         label = f"{controller.where}, axis {axis}{f' ({name})' if name else ''}"
         # An axis that is not there is found out now.
-        top = controller.request(f"RSY{axis}/{TOP_SPEED}", label)[-1]
+        top = controller.value(f"RSY{axis}/{TOP_SPEED}", label, fields=2)
         super().__init__(label, unit, limits, 1.5 / steps_per_unit, top / steps_per_unit)
         self._last_error = ""
 

@@ -111,9 +111,8 @@ class EspAxis(DrivenAxis):
         self._own = not isinstance(controller, EspController)
         self._controller = controller if isinstance(controller, EspController) else EspController(controller)
         code, arrived = UNITS[unit]
-        super().__init__(
-            f"{self._controller.where}, axis {axis}{f' ({name})' if name else ''}", unit, (0, 0), arrived, 0.0
-        )
+        label = f"{self._controller.where}, axis {axis}{f' ({name})' if name else ''}"
+        super().__init__(label, unit, (0, 0), arrived, 0.0)
         self._homed = False
         self._last_error = ""
         try:
