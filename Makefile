@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.darklane-installed
 NATIVE := $(shell find kernels firmware_bridge -name '*.cpp' -o -name '*.cuh' -o -name '*.hpp' -o -name '*.cu' -o -name 'CMakeLists.txt' 2>/dev/null)
 
-.PHONY: demo test lint bench clean install build lock gpu-check gpu-budget
+.PHONY: demo test lint bench clean install build lock gpu-check gpu-budget systemd-test
 .DEFAULT_GOAL := test
 
 install: $(STAMP)
@@ -73,6 +73,10 @@ bench: install
 	mkdir -p build
 	$(BIN)/darklane bench kernels --json build/bench-kernels.json
 	$(BIN)/darklane bench lane
+
+# Boots real systemd in a container with the lane installed in it; needs root and systemd-container. Not part of `test`.
+systemd-test: install
+	$(BIN)/python -m tests.systemd.nspawn
 
 # Versions and hashes only, no registry address. Resolved for CPython 3.11; older Pythons install by range.
 lock: | $(VENV)/.python

@@ -70,7 +70,7 @@ def uninstall(root: RootOption = Path("/"), dry_run: DryRunOption = False) -> No
         fail(f"{error.filename}: {error.strerror}; is this run as root?", 1)
     _report(done, root, dry_run)
     if not dry_run:
-        typer.echo("the data of the lane stays in its state_dir; then: systemctl daemon-reload")
+        typer.echo("the data of the lane stays in its state_dir; next, as root on the box: systemctl daemon-reload")
 
 
 def _hidden(place: str) -> bool:

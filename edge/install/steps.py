@@ -8,6 +8,9 @@ from pathlib import Path, PurePosixPath
 from edge.install.layout import CONFIGURATION, MANIFEST, InstallError, Shipped
 from edge.install.manifest import Manifest, load, sha256
 
+TARGET = "darklane.target"
+#: Where `systemctl enable` puts its links.
+ENABLED_IN = "etc/systemd/system"
 MODE = 0o644
 #: Of the configuration; tmpfiles.d gives it to root and the group of the services.
 PRIVATE_MODE = 0o640
@@ -62,13 +65,19 @@ def install(root: Path, files: list[Shipped], *, force: bool = False, dry_run: b
 
 
 def uninstall(root: Path, *, dry_run: bool = False) -> list[Step]:
-    """Remove what :func:`install` wrote below ``root`` and nobody changed since, and folders that are empty then."""
+    """Remove what :func:`install` wrote below ``root`` and nobody changed since, and folders that are empty then.
+
+    InstallError, and nothing is touched, while the lane is enabled or when nothing was installed.
+    """
     manifest = load(root)
     if not manifest.files:
         raise InstallError(f"nothing of Darklane was installed below {root} (no {MANIFEST})")
     steps = [_plan_removal(root, name, digest) for name, digest in sorted(manifest.files.items())]
     if dry_run:
         return steps
+    enabled = sorted((root / ENABLED_IN).glob(f"*.wants/{TARGET}"))
+    if enabled:
+        raise InstallError(f"{TARGET} is still enabled ({enabled[0]}); first: systemctl disable --now {TARGET}")
     for step in steps:
         if step.verb == "remove":
             (root / step.path).unlink()

@@ -1,0 +1,186 @@
+"""Runs inside the booted container as root: installs the lane as the how-to says, and looks at what came of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import signal
+import socket
+import time
+from pathlib import Path
+
+from tests.systemd.box import (
+    PORT,
+    PREFIX,
+    SERVICES,
+    check,
+    environment,
+    frames_arrive,
+    install,
+    main_pid,
+    policy,
+    ready,
+    run,
+    show,
+    unit,
+    until,
+)
+
+
+def installed() -> str:
+    """Installed and started as the how-to says."""
+    started = time.monotonic()
+    install()
+    return f"darklane.target is {show('darklane.target', 'ActiveState')} after {time.monotonic() - started:.1f} s"
+
+
+def all_ready() -> str:
+    """READY from every service, in the order of the table."""
+    for name in SERVICES:
+        until(f"{name} READY", lambda name=name: ready(name))  # type: ignore[misc]
+    at = [int(show(unit(name), "ActiveEnterTimestampMonotonic")) for name in SERVICES]
+    assert at == sorted(at), f"not in order: {at}"
+    restarts = {name: show(unit(name), "NRestarts") for name in SERVICES}
+    assert set(restarts.values()) == {"0"}, f"restarted: {restarts}"
+    return f"{', '.join(SERVICES)}; no restart"
+
+
+def hardened() -> str:
+    """Services run hardened, as user darklane."""
+    uid = pwd.getpwnam("darklane").pw_uid
+    for name in SERVICES:
+        text = Path(f"/proc/{main_pid(name)}/status").read_text(encoding="ascii")
+        fields = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+        assert set(fields["Uid"].split()) == {str(uid)}, f"{name}: Uid {fields['Uid']}"
+        seen = {key: fields[key].strip() for key in ("NoNewPrivs", "Seccomp", "CapBnd")}
+        assert seen == {"NoNewPrivs": "1", "Seccomp": "2", "CapBnd": "0" * 16}, f"{name}: {seen}"
+    return f"uid {uid}, no capabilities, no new privileges, seccomp filter"
+
+
+def scheduling() -> str:
+    """Scheduling of readout."""
+    pid = main_pid("readout")
+    tasks = {int(task.name): policy(task) for task in Path(f"/proc/{pid}/task").iterdir()}
+    assert set(tasks.values()) == {(os.SCHED_FIFO, 20)}, f"policies and priorities of the threads: {tasks}"
+    journal = run("journalctl", "--no-pager", "-u", unit("readout"))
+    assert "refused" not in journal, journal
+    cpus = os.sched_getaffinity(pid)
+    assert 0 not in cpus, f"runs on CPUs {cpus}"
+    other = {name: policy(Path(f"/proc/{main_pid(name)}"))[0] for name in SERVICES if name != "readout"}
+    assert set(other.values()) == {os.SCHED_OTHER}, f"others: {other}"
+    return f"{len(tasks)} threads at FIFO 20, CPUs {sorted(cpus)}; all other services normal"
+
+
+def own_socket() -> str:
+    """Readout has the socket that systemd opened, with its large buffer."""
+    pid = main_pid("readout")
+    assert "LISTEN_FDNAMES=readout" in Path(f"/proc/{pid}/environ").read_text(encoding="utf-8").split("\0")
+    sockets = run("ss", "-uanmp", "sport", "=", f":{PORT}")
+    assert f"pid={pid}," in sockets, sockets
+    assert "pid=1," in sockets, sockets
+    size = int(sockets.split("rb", 1)[1].split(",")[0])
+    assert size >= 2 * (64 << 20), f"receive buffer {size}"
+    return f"port {PORT}, shared with PID 1, {size / 2 / 2**20:.0f} MiB"
+
+
+def frames() -> str:
+    """Frames of the emulated scanner arrive."""
+    run("systemctl", "is-active", "emulated-scanner.service")
+    return frames_arrive()
+
+
+def watchdog() -> str:
+    """A hanging service is ended by its watchdog and comes back."""
+    said = []
+    for name in ("verdict", "readout"):
+        before = main_pid(name)
+        os.kill(before, signal.SIGSTOP)
+        killed_s = until(f"{name} ended", lambda name=name, before=before: main_pid(name) != before)  # type: ignore[misc]
+        back_s = until(f"{name} READY again", lambda name=name: ready(name))  # type: ignore[misc]
+        journal = run("journalctl", "--no-pager", "-u", unit(name))
+        assert "Watchdog timeout" in journal, journal[-500:]
+        assert "Fatal Python error: Aborted" in journal, "no traceback in the journal"
+        said.append(f"{name} ended {killed_s:.1f} s after SIGSTOP, READY {back_s:.1f} s later")
+    return "; ".join(said) + "; the journal says where they stood"
+
+
+def killed() -> str:
+    """A service that is killed again and again is started again and again."""
+    for _round in range(8):
+        before = main_pid("archive")
+        os.kill(before, signal.SIGKILL)
+        until("archive back", lambda before=before: main_pid("archive") not in (0, before))  # type: ignore[misc]
+    until("archive READY", lambda: ready("archive"))
+    return f"8 kills, NRestarts {show(unit('archive'), 'NRestarts')}, {show(unit('archive'), 'ActiveState')}"
+
+
+def socket_kept() -> str:
+    """Readout keeps its socket when it is killed."""
+    inode = Path(f"/proc/{main_pid('readout')}/fd/3").stat().st_ino
+    before = main_pid("readout")
+    os.kill(before, signal.SIGKILL)
+    until("readout READY again", lambda: main_pid("readout") not in (0, before) and ready("readout"))
+    assert Path(f"/proc/{main_pid('readout')}/fd/3").stat().st_ino == inode, "another socket"
+    return f"same socket (inode {inode}) after a kill; {frames_arrive()}"
+
+
+def stops() -> str:
+    """The target stops everything."""
+    run("systemctl", "stop", "darklane.target", "emulated-scanner.service")
+    for name in SERVICES:
+        until(f"{name} stopped", lambda name=name: show(unit(name), "ActiveState") == "inactive")  # type: ignore[misc]
+    assert show("darklane-readout.socket", "ActiveState") == "inactive"
+    results = {name: show(unit(name), "Result") for name in SERVICES}
+    assert set(results.values()) == {"success"}, f"{results}"
+    return "six services and the socket are inactive, none had to be killed"
+
+
+def activation() -> str:
+    """One packet starts readout (socket activation)."""
+    run("systemctl", "start", "darklane-readout.socket")
+    assert show(unit("readout"), "ActiveState") == "inactive"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.sendto(b"?", ("127.0.0.1", PORT))
+    started_s = until("readout READY", lambda: ready("readout"))
+    run("systemctl", "stop", "darklane-readout.socket", unit("readout"))
+    return f"READY {started_s:.1f} s after the packet"
+
+
+def removed() -> str:
+    """Uninstall leaves nothing of it."""
+    run("systemctl", "disable", "--now", "darklane.target")
+    run(str(PREFIX / "bin/python"), "-m", "edge.commands", "uninstall", "--root", "/")
+    left = [str(path) for path in Path("/usr/local/lib").rglob("*darklane*")]
+    assert left == [], f"left: {left}"
+    return f"only {sorted(str(path) for path in Path('/etc/darklane').iterdir())} stays: it was changed"
+
+
+CHECKS = (
+    ("installed and started as the how-to says", installed),
+    ("READY from every service, in the order of the table", all_ready),
+    ("services run hardened, as user darklane", hardened),
+    ("scheduling of readout", scheduling),
+    ("readout has the socket that systemd opened, with its large buffer", own_socket),
+    ("frames of the emulated scanner arrive", frames),
+    ("a hanging service is ended by its watchdog and comes back", watchdog),
+    ("a service that is killed again and again is started again and again", killed),
+    ("readout keeps its socket when it is killed", socket_kept),
+    ("the target stops everything", stops),
+    ("one packet starts readout (socket activation)", activation),
+    ("uninstall leaves nothing of it", removed),
+)
+
+
+def main() -> None:
+    """All checks in their order; the result goes to a file that the host reads."""
+    run("ip", "link", "set", "lo", "up")
+    environment()
+    results = [check(name, body) for name, body in CHECKS]
+    journal = run("journalctl", "--no-pager", "-o", "short-monotonic")
+    Path("/var/lib/darklane-check-journal.txt").write_text(journal, encoding="utf-8")
+    Path("/var/lib/darklane-check.json").write_text(json.dumps(results), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
