@@ -94,6 +94,10 @@ class LaneDevices:
         states = {state.device: state for state in answer.states}
         closed = devices.get("interlock") == "closed" and devices.get("belt") == "present"
         tube = states.get("tube")
+        if self._operator and closed and devices.get("estop") != "off":
+            # First of all: until then the generator's interlock is open too.
+            self._begin(("reset_estop",))
+            return
         if not closed or tube is None or not tube.present or tube.facts.get("interlock") == "open":
             return
         if self._operator:
@@ -109,7 +113,6 @@ class LaneDevices:
         """What a person would send now that nothing is in the way any more."""
         tube, detector = states["tube"].state, states.get("detector")
         wanted: list[tuple[Action, bool]] = [
-            ("reset_estop", devices.get("estop") != "off"),
             ("detector_reset", detector is not None and detector.state == "fault"),
             ("detector_start", detector is not None and detector.state in ("fault", "idle")),
             ("tube_reset", tube == "fault"),

@@ -23,6 +23,7 @@ class _Running:
     begun: bool = False
     heal_at_s: float | None = None
     over: bool = False
+    over_s: float = 0.0
 
 
 class FaultPlayer:
@@ -47,6 +48,18 @@ class FaultPlayer:
         """True while something is broken that will be healed."""
         return any(running.begun and not running.over for running in self._steps)
 
+    def holds(self, now_s: float) -> bool:
+        """True while nobody puts a bag on the belt: something is about to fail, is broken, or was until just now.
+
+        So the bags of a scenario do not depend on how fast the belt is against a fault that lasts some seconds.
+        """
+        return any(self._holds(running, now_s) for running in self._steps)
+
+    def _holds(self, running: _Running, now_s: float) -> bool:
+        if running.over:
+            return now_s < running.over_s + running.script.pause_s
+        return self._number(running) < len(self._placed)
+
     def placed(self, lead_um: float, now_s: float) -> None:
         """The next bag of the plan was put on the belt with its leading edge at this belt coordinate."""
         self._placed.append((lead_um, now_s))
@@ -59,17 +72,23 @@ class FaultPlayer:
                 running.begun = changed = True
                 self._set(running, running.step.value, "begin", wall_ns)
                 if running.step.for_s is None:
-                    running.over = True
+                    running.over, running.over_s = True, now_s
                 else:
                     running.heal_at_s = now_s + running.step.for_s
             elif running.heal_at_s is not None and not running.over and now_s >= running.heal_at_s:
                 running.over = changed = True
+                running.over_s = now_s
                 self._set(running, 0.0, "end", wall_ns)
         return changed
 
+    @staticmethod
+    def _number(running: _Running) -> int:
+        """The bag of the plan that the step belongs to, from 0."""
+        return running.bag0 + (running.step.at.bag or 1) - 1
+
     def _due(self, running: _Running, travel_um: float, now_s: float) -> bool:
         at = running.step.at
-        number = running.bag0 + (at.bag or 1) - 1
+        number = self._number(running)
         if number >= len(self._placed):
             return False
         lead_um, placed_s = self._placed[number]

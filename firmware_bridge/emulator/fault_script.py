@@ -72,6 +72,7 @@ class Script(_Table):
     name: str = Field(min_length=1, pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str = Field(min_length=1, description="what happens, one line for the table of scenarios")
     bags: int = Field(2, ge=1, le=100, description="bags that the scenario takes from the plan")
+    pause_s: float = Field(1.0, ge=0, le=60, description="no bag is put on the belt for so long after a fault, real s")
     state: Literal["", "DEGRADED", "FAULT"] = Field("", description="what the lane must report meanwhile; '': nothing")
     expect: tuple[Expect, ...] = ()
     step: tuple[Step, ...] = Field(min_length=1)

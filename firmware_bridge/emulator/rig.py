@@ -137,7 +137,7 @@ class Rig:
         if not rested or not self.world.room:
             return
         prepared = self._scenes.ready(masks)
-        if prepared is not None and self.devices.belt.moving:
+        if prepared is not None and self.devices.belt.moving and not self._player.holds(now):
             placed = self.world.place(*prepared)
             if placed.item.kind != "tray":
                 self._player.placed(placed.lead_um, now)

@@ -126,6 +126,21 @@ def test_seconds_count_from_the_first_bag_of_the_scenario_and_bags_from_the_one_
     assert not played.active(), "a fault without an end holds nothing up"
 
 
+def test_bags_wait_until_the_fault_is_over_and_a_little_longer(tmp_path: Path) -> None:
+    played = Played(tmp_path, script("pause_s = 3.0\n" + STEP + "for_s = 2.0\n"), script(STEP, "later"))
+    assert not played.player.holds(0.0)
+    played.player.placed(0.0, 0.0)
+    assert played.player.holds(0.0)
+    played.at(10.0, 1.0)
+    played.at(50.0, 3.0)
+    assert played.player.holds(5.9)
+    assert not played.player.holds(6.0)
+    played.player.placed(100e3, 6.0)
+    assert not played.player.holds(6.0)
+    played.player.placed(200e3, 6.0)
+    assert played.player.holds(6.0), "the next scenario begins"
+
+
 @given(st.lists(st.tuples(st.floats(0, 50), st.floats(0, 3)), max_size=40))
 def test_whatever_time_does_a_step_is_played_once(
     tmp_path_factory: pytest.TempPathFactory, ticks: list[tuple[float, float]]
