@@ -61,7 +61,7 @@ def _report(figures: dict[str, Any], console: Console) -> None:
     machine, load = figures["machine"], figures["load_average"]
     console.print(
         f"{machine['processor']}, {machine['cores']} cores, {machine['instruction_sets'][0]}; {figures['data']}; "
-        f"load average {load['before']:.1f} before, {load['after']:.1f} after",
+        f"load average {load['before']:.1f} before, {load['after']:.1f} after {figures['seconds']:.0f} s",
         highlight=False,
     )
     if figures["quick"]:
@@ -94,7 +94,10 @@ def _report(figures: dict[str, Any], console: Console) -> None:
         steps = list(dict.fromkeys(point[x] for point in scaling[key]))
         table = _table(title, "model", *(f"{step:,.0f}" for step in steps))
         for model in dict.fromkeys(point["model"] for point in scaling[key]):
-            table.add_row(model, *(_number(p[y]) for p in scaling[key] if p["model"] == model))
+            points = [p for p in scaling[key] if p["model"] == model]
+            table.add_row(model, *(_number(p[y]) for p in points))
+            if key == "threads":
+                table.add_row("", *(f"{p['speed_up']:.2f} ×" for p in points))
         console.print(table)
     for left_out in scaling["pixels_skipped"]:
         console.print(f"not measured: {left_out['pixels']:,} pixels, {left_out['reason']}", highlight=False)
@@ -103,8 +106,8 @@ def _report(figures: dict[str, Any], console: Console) -> None:
 def _limits(figures: dict[str, Any], console: Console) -> None:
     sums = figures["phase_sums"]
     table = _table(
-        f"Phase sums of frames of {sums['rows']} rows; one core copies {sums['copy_bytes_per_second'] / 1e9:.1f} GB/s",
-        "frames per call", "frames/s per core", "GB/s of frames", "of copy", "others' cores",
+        f"Phase sums, {sums['rows']} rows; one core copies frames at {sums['copy_bytes_per_second'] / 1e9:.1f} GB/s",
+        "frames per call", "frames/s per core", "GB/s of frames", "of copying", "others' cores",
     )  # fmt: skip
     for row in sums["batches"]:
         table.add_row(

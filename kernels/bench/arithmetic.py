@@ -4,38 +4,44 @@ from __future__ import annotations
 
 from typing import Any
 
-from kernels.bench.machine import multiply_add_peak
+from kernels.bench.machine import multiply_add_work
 from kernels.bench.native import Probe, ProbeError
-from kernels.bench.retrieval import COUNTS, MODELS, SEED
+from kernels.bench.retrieval import COUNTS, MODELS, SEED, ours, pixel_fits, work
 from kernels.bench.scene import pixels
-from kernels.bench.timing import Effort
+from kernels.bench.timing import Effort, cpu, measure_in_turn, medians, ratio
 
 
-def arithmetic(quick: bool, effort: Effort, table: list[dict[str, Any]]) -> dict[str, Any]:
-    """Peak of fused multiply-adds (two operations each), operations of a fit, and the fraction reached.
+def arithmetic(quick: bool, effort: Effort) -> dict[str, Any]:
+    """Peak of fused multiply-adds (two operations each), operations of a fit, and the fraction reached, in turn.
 
-    ``table``: the rows of `retrieval`. Additions, multiplications and divisions count one each; comparisons, selections
-    and integer work count nothing. Holds `reason` instead when there is no compiler.
+    Additions, multiplications and divisions count one each; comparisons, selections and integer work count nothing.
+    Holds `reason` instead when there is no compiler.
     """
     try:
         probe = Probe()
     except ProbeError as error:
         return {"reason": str(error)}
-    peak, timing = multiply_add_peak(probe, effort)
-    data = pixels(1, 200 if quick else 5000, COUNTS, SEED)
-    rates = {row["name"]: row["fits_per_second_per_core"] for row in table}
+    data = pixels(*((4, 50) if quick else (40, 1000)), COUNTS, SEED)
+    held = ours(data, "map")
+    best, peak = multiply_add_work(probe)
+    found = measure_in_turn({"peak": peak} | {model: work(data, model, out=held) for model in MODELS}, effort)
+    usual = medians(found)
     models: list[dict[str, Any]] = []
     for model in MODELS:
         counts = probe.operations(data, model)
         operations = counts["additions"] + counts["multiplications"] + counts["divisions"]
-        reached = operations * rates[f"darklane {model}"]
+        done = operations * pixel_fits(data)
         models.append(
             {
                 "model": model,
                 **{f"{name}_per_fit": value for name, value in counts.items()},
                 "flop_per_fit": operations,
-                "flop_per_second": reached,
-                "of_peak": reached / peak,
+                "flop_per_second": done / max(usual[model].cpu_s, 1e-9),
+                "of_peak": done / best * ratio(found["peak"], found[model], cpu),
             }
         )
-    return {"peak_flop_per_second": peak, "others_busy_cores": timing.others, "models": models}
+    return {
+        "peak_flop_per_second": best / max(usual["peak"].cpu_s, 1e-9),
+        "others_busy_cores": usual["peak"].others,
+        "models": models,
+    }

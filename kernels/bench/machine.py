@@ -1,20 +1,15 @@
-"""What the machine could do at best: copying memory and fused multiply-adds, one core."""
+"""The machine: what it is, and the fused multiply-adds that one of its cores could do at best."""
 
 from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from kernels.backends.host import instruction_sets
 from kernels.bench.native import Probe
-from kernels.bench.timing import Effort, Timing, measure
-
-#: More than any last-level cache that we know of.
-COPY_MIB = 256
 
 
 def describe() -> dict[str, Any]:
@@ -28,17 +23,7 @@ def describe() -> dict[str, Any]:
     return {"processor": name, "cores": os.cpu_count() or 1, "instruction_sets": list(instruction_sets())}
 
 
-def copy_bandwidth(effort: Effort, mib: int = COPY_MIB) -> tuple[float, Timing]:
-    """Bytes per CPU second that one core copies from memory to memory; a byte counts once, not as read and written."""
-    source = np.ones(mib * 2**20 // 4, dtype=np.float32)
-    target = np.zeros_like(source)
-    timing = measure(lambda: np.copyto(target, source), effort)
-    return source.nbytes / timing.cpu_s, timing
-
-
-def multiply_add_peak(probe: Probe, effort: Effort) -> tuple[float, Timing]:
-    """Floating-point operations per CPU second of one core that does nothing but fused multiply-adds in registers."""
+def multiply_add_work(probe: Probe) -> tuple[float, Callable[[], object]]:
+    """Floating-point operations of a work of nothing but fused multiply-adds in registers, one core, and the work."""
     rounds = 200_000
-    operations = probe.multiply_add(rounds)
-    timing = measure(lambda: probe.multiply_add(rounds), effort)
-    return operations / timing.cpu_s, timing
+    return probe.multiply_add(rounds), lambda: probe.multiply_add(rounds)

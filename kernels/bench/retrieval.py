@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import statistics
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from kernels import retrieve
 from kernels.bench.peers import cpufit, numba_lm, numpy_lm, scipy_fits
 from kernels.bench.peers.problem import Fits, chi2, fits_of
 from kernels.bench.scene import PRIOR, X0_UM, Pixels, pixels
-from kernels.bench.timing import Effort, Timing, measure, measure_in_turn, median
+from kernels.bench.timing import Effort, Timing, cpu, measure, measure_in_turn, medians, ratio
 from kernels.settings import BINS, SETTINGS
 from kernels.types import Model, Retrieval
 
@@ -45,12 +44,18 @@ class _Entrant:
     every: Callable[[], object] | None
 
 
-def ours(data: Pixels, model: Model, threads: int = 1) -> Retrieval:
-    """The retrieval as the lane calls it, with 1-σ and flags."""
+def ours(data: Pixels, model: Model, threads: int = 1, out: Retrieval | None = None) -> Retrieval:
+    """The retrieval as the lane calls it, with 1-σ and flags, into the memory of an earlier result."""
     return retrieve(
         data.samples, data.curves, X0_UM, exposure=data.exposure, model=model, prior=PRIOR, backend="host",
-        threads=threads,
+        threads=threads, out=out,
     )  # fmt: skip
+
+
+def work(data: Pixels, model: Model, threads: int = 1, out: Retrieval | None = None) -> Callable[[], object]:
+    """A retrieval to be timed; ``out`` may be shared by works of the same size that take turns."""
+    held = out or ours(data, model, threads)
+    return lambda: ours(data, model, threads, held)
 
 
 def compare(quick: bool, effort: Effort, say: Callable[[str], None]) -> dict[str, Any]:
@@ -67,7 +72,7 @@ def compare(quick: bool, effort: Effort, say: Callable[[str], None]) -> dict[str
     few = fits.part(slice(0, len(fits), max(1, len(fits) // slow)))
     some = fits.part(slice(0, len(fits), 2))
     solvers: list[_Entrant] = [
-        _Entrant(f"darklane {model}", len(fits), _ours(data, model, 1), _ours(data, model, cores)) for model in MODELS
+        _Entrant(f"darklane {model}", len(fits), work(data, model), work(data, model, cores)) for model in MODELS
     ]
     absent: list[dict[str, str]] = []
     exact = {"darklane full": _exact(chi2(fits, ours(data, "full").images.reshape(4, -1)))}
@@ -84,17 +89,14 @@ def compare(quick: bool, effort: Effort, say: Callable[[str], None]) -> dict[str
     one = measure_in_turn({s.name: s.one for s in solvers}, effort)
     say("all solvers in turn, all cores")
     many = measure_in_turn({s.name: s.every for s in solvers if s.every is not None}, effort)
-    table = [_row(s, median(one[s.name]), median(many[s.name]) if s.name in many else None, exact) for s in solvers]
+    alone, together = medians(one), medians(many)
+    table = [_row(s, alone[s.name], together.get(s.name), exact) for s in solvers]
     for row in table:
         if row["name"].startswith("scipy") and not quick:
             say(f"{row['name']}, a process for each core")
             solver = next(peer[1] for peer in PEERS if peer[0] == row["name"])
             row["fits_per_second_all_cores"] = _processes(solver, few, cores, effort)
     return {"retrieval": table, "absent": absent, "ratios": _ratios(solvers, one)}
-
-
-def _ours(data: Pixels, model: Model, threads: int) -> Callable[[], object]:
-    return lambda: ours(data, model, threads)
 
 
 def _bind(solver: Solver, fits: Fits, *threads: int) -> Callable[[], object]:
@@ -128,15 +130,10 @@ def _processes(solver: Solver, fits: Fits, cores: int, effort: Effort) -> float:
 
 
 def _ratios(solvers: list[_Entrant], one: dict[str, list[Timing]]) -> dict[str, dict[str, float]]:
-    """How many times as many fits per CPU second ours do: median over the rounds, each compared within itself."""
+    """How many times as many fits per CPU second each of ours does, against peers and against our other models."""
     fits = {s.name: s.fits for s in solvers}
     mine = [name for name in fits if name.startswith("darklane")]
-
-    def ratio(m: str, p: str) -> float:
-        pairs = zip(one[m], one[p], strict=True)
-        return statistics.median(fits[m] / a.cpu_s * b.cpu_s / fits[p] for a, b in pairs if a.cpu_s > 0)
-
-    return {m: {p: ratio(m, p) for p in fits if p not in mine} for m in mine}
+    return {m: {p: fits[m] / fits[p] * ratio(one[p], one[m], cpu) for p in fits if p != m} for m in mine}
 
 
 def pixel_fits(data: Pixels) -> int:

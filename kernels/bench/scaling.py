@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from kernels.bench.retrieval import COUNTS, MODELS, SEED, ours, pixel_fits
+from kernels.bench.retrieval import COUNTS, MODELS, SEED, ours, pixel_fits, work
 from kernels.bench.scene import Pixels, pixels
-from kernels.bench.timing import Effort, measure
+from kernels.bench.timing import FULL, LARGE, PAIRS, QUICK, Timing, measure_in_turn, medians, ratio, wall
 
 PIXELS = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 QUICK_PIXELS = (100, 1_000)
@@ -39,74 +39,70 @@ def _sized(base: Pixels, count: int) -> Pixels:
     return Pixels(base.curves, base.truth, samples, base.exposure)
 
 
-def scaling(quick: bool, effort: Effort, say: Callable[[str], None]) -> dict[str, Any]:
-    """`pixels`, `threads` and `counts`: fits per second, by CPU time of one thread or by wall time for threads."""
+def scaling(quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
+    """`pixels`, `threads` and `counts`: fits per second, by CPU time of one thread or by wall time for threads.
+
+    What is compared takes turns: all models and sizes, all models and counts, one thread and several.
+    """
     rows, distinct = (10, 1_000) if quick else (_ROWS, _DISTINCT)
     base = pixels(rows, distinct // rows, COUNTS, SEED)
-    by_pixels: list[dict[str, Any]] = []
+    sizes: dict[int, Pixels] = {}
     skipped: list[dict[str, Any]] = []
     for count in QUICK_PIXELS if quick else PIXELS:
-        if 2.5 * _BYTES * count > available_bytes():
+        if 2 * _BYTES * count > available_bytes():
             skipped.append({"pixels": count, "reason": "not enough free memory"})
-            continue
-        data = _sized(base, count)
-        say(f"{count} pixels")
-        for model in MODELS:
-            timing = measure(lambda m=model, d=data: ours(d, m), effort)  # type: ignore[misc]
-            by_pixels.append(
-                {
-                    "model": model,
-                    "pixels": pixel_fits(data) // 2,
-                    "fits_per_second_per_core": pixel_fits(data) / max(timing.cpu_s, 1e-9),
-                    "others_busy_cores": timing.others,
-                }
-            )
-        del data
+        else:
+            sizes[count] = _sized(base, count)
+    say("sizes and models in turn")
+    by_pixels = _in_turn("pixels", sizes, quick, large=True)
+    sizes.clear()
+    say("counts and models in turn")
+    counts = {counts: pixels(rows, distinct // rows, counts, SEED) for counts in COUNT_STEPS}
     return {
         "pixels": by_pixels,
         "pixels_skipped": skipped,
-        "threads": _threads(base, effort, say),
-        "counts": _counts(rows, distinct // rows, effort, say),
+        "counts": _in_turn("counts_at_peak", counts, quick, large=False),
+        "threads": _threads(base, quick, say),
     }
 
 
-def _threads(base: Pixels, effort: Effort, say: Callable[[str], None]) -> list[dict[str, Any]]:
+def _in_turn(key: str, scenes: dict[Any, Pixels], quick: bool, *, large: bool) -> list[dict[str, Any]]:
+    """One row for every scene and model."""
+    works: dict[str, Callable[[], object]] = {}
+    for name, data in scenes.items():
+        held = ours(data, MODELS[0])
+        works |= {f"{model} {name}": work(data, model, out=held) for model in MODELS}
+    found = medians(measure_in_turn(works, QUICK if quick else LARGE if large else FULL))
+    table: list[dict[str, Any]] = []
+    for name, data in scenes.items():
+        for model in MODELS:
+            timing = found[f"{model} {name}"]
+            rate = pixel_fits(data) / max(timing.cpu_s, 1e-9)
+            row = {"model": model, key: name, "fits_per_second_per_core": rate, "others_busy_cores": timing.others}
+            table.append(row)
+    return table
+
+
+def _threads(base: Pixels, quick: bool, say: Callable[[str], None]) -> list[dict[str, Any]]:
     cores = os.cpu_count() or 1
     steps = sorted({1, 2, *(2**k for k in range(cores.bit_length()) if 2**k <= cores), cores})
     found: list[dict[str, Any]] = []
     for model in MODELS:
-        single = 0.0
-        for threads in steps:
-            say(f"{threads} threads, {model}")
-            timing = measure(lambda m=model, t=threads: ours(base, m, t), effort)  # type: ignore[misc]
-            rate = pixel_fits(base) / timing.wall_s
-            single = rate if threads == 1 else single
-            found.append(
-                {
-                    "model": model,
-                    "threads": threads,
-                    "fits_per_second": rate,
-                    "speed_up": rate / single,
-                    "others_busy_cores": timing.others,
-                }
-            )
+        say(f"{', '.join(map(str, steps))} threads in turn, {model}")
+        held = ours(base, model)
+        works = {str(threads): work(base, model, threads, held) for threads in steps}
+        timings = measure_in_turn(works, QUICK if quick else PAIRS)
+        found += [_thread_row(base, model, threads, timings) for threads in steps]
     return found
 
 
-def _counts(rows: int, columns: int, effort: Effort, say: Callable[[str], None]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    for counts in COUNT_STEPS:
-        data = pixels(rows, columns, counts, SEED)
-        say(f"{counts:.0e} counts")
-        for model in MODELS:
-            timing = measure(lambda m=model, d=data: ours(d, m), effort)  # type: ignore[misc]
-            rate = pixel_fits(data) / max(timing.cpu_s, 1e-9)
-            found.append(
-                {
-                    "model": model,
-                    "counts_at_peak": counts,
-                    "fits_per_second_per_core": rate,
-                    "others_busy_cores": timing.others,
-                }
-            )
-    return found
+def _thread_row(base: Pixels, model: str, threads: int, timings: dict[str, list[Timing]]) -> dict[str, Any]:
+    own = medians(timings)[str(threads)]
+    return {
+        "model": model,
+        "threads": threads,
+        "fits_per_second": pixel_fits(base) / own.wall_s,
+        "speed_up": ratio(timings["1"], timings[str(threads)], wall),
+        "rounds": own.rounds,
+        "others_busy_cores": own.others,
+    }

@@ -1,4 +1,4 @@
-"""Timing on a machine that others may use too: what they took is measured and stated, quiet rounds are preferred."""
+"""Timing on a machine that others may use too: what they took is measured and stated, the quietest rounds count."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ QUIET_CORES = 0.15
 
 @dataclass(frozen=True)
 class Effort:
-    """How long a measurement may take."""
+    """How long a measurement may take: rounds that count, seconds of one work in a round and in all of them."""
 
     rounds: int
     round_s: float
     budget_s: float
 
 
-FULL = Effort(rounds=5, round_s=0.3, budget_s=8.0)
+FULL = Effort(rounds=5, round_s=0.25, budget_s=3.0)
+#: For works that take seconds each, and for those whose ratio in wall time is wanted.
+LARGE = Effort(rounds=3, round_s=0.25, budget_s=2.0)
+PAIRS = Effort(rounds=8, round_s=0.25, budget_s=5.0)
 QUICK = Effort(rounds=1, round_s=0.01, budget_s=0.2)
 
 
@@ -34,11 +37,6 @@ class Timing:
     cpu_s: float
     others: float
     rounds: int
-
-    @property
-    def quiet(self) -> bool:
-        """True when others left the machine alone."""
-        return self.others < QUIET_CORES
 
 
 def busy_s() -> float:
@@ -78,7 +76,7 @@ def median(timings: Sequence[Timing]) -> Timing:
 def measure_in_turn(works: Mapping[str, Callable[[], object]], effort: Effort) -> dict[str, list[Timing]]:
     """One timing of each for every round: in a round all take their turn, so that others disturb all of them alike.
 
-    ``effort.rounds`` quiet rounds, or all rounds when the budget ends before there were as many.
+    Until there are ``effort.rounds`` quiet rounds or the budget ends; the quietest rounds are returned.
     """
     began = time.perf_counter()
     calls: dict[str, int] = {}
@@ -86,16 +84,37 @@ def measure_in_turn(works: Mapping[str, Callable[[], object]], effort: Effort) -
         work()
         first = _once(work, 1).wall_s
         calls[name] = max(1, round(effort.round_s / max(first, 1e-7)))
-    quiet: list[dict[str, Timing]] = []
     rounds: list[dict[str, Timing]] = []
-    while len(quiet) < effort.rounds:
+    while sum(_disturbance(r) < QUIET_CORES for r in rounds) < effort.rounds:
         if len(rounds) >= effort.rounds and time.perf_counter() - began > effort.budget_s * len(works):
             break
         rounds.append({name: _once(work, calls[name]) for name, work in works.items()})
-        if all(t.quiet for t in rounds[-1].values()):
-            quiet.append(rounds[-1])
-    chosen = quiet if len(quiet) >= effort.rounds else rounds
+    chosen = sorted(rounds, key=_disturbance)[: effort.rounds]
     return {name: [r[name] for r in chosen] for name in works}
+
+
+def _disturbance(one_round: Mapping[str, Timing]) -> float:
+    return max(timing.others for timing in one_round.values())
+
+
+def medians(found: Mapping[str, list[Timing]]) -> dict[str, Timing]:
+    """Medians of every work of :func:`measure_in_turn`."""
+    return {name: median(timings) for name, timings in found.items()}
+
+
+def ratio(slow: Sequence[Timing], fast: Sequence[Timing], clock: Callable[[Timing], float]) -> float:
+    """How many times as long a call of ``slow`` takes: each round compared within itself, then the median."""
+    return statistics.median(clock(a) / max(clock(b), 1e-12) for a, b in zip(slow, fast, strict=True))
+
+
+def cpu(timing: Timing) -> float:
+    """Processor time of a call, which others lengthen only by the caches and memory that they use."""
+    return timing.cpu_s
+
+
+def wall(timing: Timing) -> float:
+    """Time of a call by the clock on the wall."""
+    return timing.wall_s
 
 
 def measure(work: Callable[[], object], effort: Effort) -> Timing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ import pytest
 from typer.testing import CliRunner
 
 from edge.commands import app
-from kernels.bench import scene
+from kernels.bench import scene, timing
 from kernels.bench.native import Probe, ProbeError
 from kernels.bench.peers import numpy_lm, scipy_fits
 from kernels.bench.peers.problem import Fits, chi2, fits_of
-from kernels.bench.timing import QUICK, measure
+from kernels.bench.timing import QUICK, Timing, measure
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def test_quick_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert figures["quick"] is True
     assert figures["ratios"]["darklane map"]["scipy curve_fit"] > 1
     assert {"pixels", "threads", "counts"} <= figures["scaling"].keys()
-    assert [b["frames_per_call"] for b in figures["phase_sums"]["batches"]] == [1, 16, 64]
+    assert [b["frames_per_call"] for b in figures["phase_sums"]["batches"]] == [1, 4, 16, 64]
     assert figures["phase_sums"]["copy_bytes_per_second"] > 0
 
 
@@ -105,10 +106,27 @@ def test_no_compiler_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_measure_ends_and_counts_calls() -> None:
     calls = []
-    timing = measure(lambda: calls.append(1), QUICK)
-    assert timing.rounds >= 1
-    assert timing.wall_s > 0
-    assert len(calls) > timing.rounds
+    found = measure(lambda: calls.append(1), QUICK)
+    assert found.rounds >= 1
+    assert found.wall_s > 0
+    assert len(calls) > found.rounds
+
+
+def test_the_quietest_rounds_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two works in turn; others are busy in most rounds, and slow both works alike."""
+    busy = iter([0.0, 0.0, 1.0, 0.9, 0.1, 0.05, 0.8, 0.9, 0.0, 0.1, 1.0, 1.0])
+    seconds = {"a": 1.0, "b": 2.0}
+
+    def once(work: Callable[[], object], calls: int) -> Timing:
+        others = next(busy)
+        spent = seconds[str(work())] * (1 + others)
+        return Timing(spent, spent, others, 1)
+
+    monkeypatch.setattr(timing, "_once", once)
+    found = timing.measure_in_turn({"a": lambda: "a", "b": lambda: "b"}, timing.Effort(2, 1.0, 1e9))
+    assert [t.others for t in found["a"]] == [0.1, 0.0]
+    assert timing.ratio(found["b"], found["a"], timing.wall) == pytest.approx(2.0, rel=0.1)
+    assert timing.medians(found)["a"].rounds == 2
 
 
 def test_plot(tmp_path: Path) -> None:
