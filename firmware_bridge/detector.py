@@ -19,8 +19,8 @@ import numpy as np
 import spead2
 import spead2.recv
 
+from firmware_bridge import detector_filter, realtime
 from firmware_bridge import detector_format as fmt
-from firmware_bridge import realtime
 from firmware_bridge.detector_sequence import Frame, FrameSequence
 from firmware_bridge.detector_socket import bound_socket, checked
 from firmware_bridge.scanner import BINS, COLUMNS
@@ -100,6 +100,7 @@ class DetectorStream:
         except ValueError as error:
             raise DetectorError(f"detector stream: {error}") from error
         self.buffer_bytes = realtime.grow_receive_buffer(self._socket, buffer_mib * realtime.MIB)
+        detector_filter.attach(self._socket)
         # A passed socket may have dropped packets while nobody read it.
         self._drops_before = realtime.udp_drops(self._socket)
         self.port: int = self._socket.getsockname()[1]
