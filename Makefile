@@ -92,5 +92,14 @@ lock: | $(VENV)/.python
 	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --no-annotate --no-emit-index-url \
 	  --no-emit-trusted-host --no-emit-find-links --output-file requirements-gpu-check.lock build/gpu-check.in
 
+# Coverage-guided fuzzing of every decoder, FUZZ_SECONDS each, then a million damaged packets (docs/reference/fuzzing.md).
+FUZZ_SECONDS ?= 90
+.PHONY: fuzz
+fuzz: install
+	$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/pip install --quiet $$($(BIN)/python -c 'import tomllib; \
+	  print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["fuzz"])')
+	nice $(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
+	nice $(BIN)/python -m tests.fuzz.mutations
+
 clean:
 	rm -rf build dist lane-run .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,41 @@
+"""A small part of the fuzzing on every run: seeds, random damage to them, damaged packets of the belt controller."""
+
+import importlib
+import random
+from collections.abc import Callable
+
+import pytest
+
+from tests.fuzz.guided import TARGETS
+from tests.fuzz.mutations import CAMPAIGNS, MUTATIONS
+
+
+def load(name: str) -> tuple[tuple[bytes, ...], Callable[[bytes], None]]:
+    target = importlib.import_module(f"tests.fuzz.{name}")
+    return target.SEEDS, target.one_input
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_target_survives_its_seeds_and_damage_to_them(name: str) -> None:
+    seeds, one_input = load(name)
+    rng = random.Random(20)  # noqa: S311
+    for seed in seeds:
+        one_input(seed)
+    for _ in range(300):
+        data = bytearray(rng.choice(seeds))
+        for _ in range(rng.randrange(1, 4)):
+            if data:
+                rng.choice(MUTATIONS)(rng, data)
+        one_input(bytes(data))
+
+
+def test_no_damaged_packet_of_the_belt_controller_is_accepted() -> None:
+    tally = CAMPAIGNS["belt controller (CRC-32)"].run(40_000, seed=2)
+    assert tally.wrong == []
+    assert tally.rejected > 0.9 * tally.mutations
+    assert tally.rejected + tally.intact + tally.same == tally.mutations
+
+
+def test_damage_finds_a_weak_checksum() -> None:
+    """The campaign can see: the six bits of the x-ray generator's protocol let some damage pass."""
+    assert CAMPAIGNS["x-ray generator (6-bit sum)"].run(5_000, seed=2).wrong
