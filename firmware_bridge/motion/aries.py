@@ -20,6 +20,8 @@ QUICK: Final = 1
 TOP_SPEED: Final = 16
 #: Stop with the ramp of the speed table, so that no step is lost.
 SOFT_STOP: Final = 0
+#: Errors and warnings that this driver acts on.
+BOTH_LIMITS, EMERGENCY, ALREADY_STOPPING, SHORT_OF_TARGET = 307, 314, 323, 350
 #: Bits of the limit field of STR.
 _LIMITS: Final[dict[int, Limit]] = {0: "", 1: "lower", 2: "upper"}
 _INTEGER: Final = re.compile(r"[-+]?\d+")
@@ -40,7 +42,7 @@ class AriesController:
         #: The last thing the controller said unasked (emergency stop, bus trouble), '' when nothing.
         self.event = ""
         try:
-            self._line.ask("IDN", skip=self._is_event)
+            self._line.greet()
         except BaseException:
             self.close()
             raise
@@ -76,7 +78,7 @@ class AriesController:
         if len(fields) < _STATE_FIELDS or fields[0] not in (0, 1, 2) or fields[1] not in (0, 1):
             raise self._line.lost(f"STR{axis}", str(fields), "with the state of an axis")
         if fields[3] not in _LIMITS:
-            raise AxisError(f"{label}: {describe('E', 307)}", 307)
+            raise AxisError(f"{label}: {describe('E', BOTH_LIMITS)}", BOTH_LIMITS)
         return fields[0] != 0, fields[1] != 0, _LIMITS[fields[3]]
 
     def stop(self, axes: Sequence[int], label: str = "") -> None:
@@ -90,7 +92,8 @@ class AriesController:
                 else:
                     self._line.send(command)
             except (AxisError, OSError) as error:
-                first = first or error
+                if not (isinstance(error, AxisError) and error.number == ALREADY_STOPPING):
+                    first = first or error
         if first is not None:
             raise first
 
@@ -159,7 +162,7 @@ class AriesAxis(DrivenAxis):
             self._controller.request(text, self.label)
         except AxisError as error:
             self._last_error = str(error)
-            if error.number == 350:  # the controller has begun a move that it will not end at the target
+            if error.number == SHORT_OF_TARGET:  # the controller has begun a move that it will not end at the target
                 self.stop()
             raise
         self._last_error = ""
@@ -167,8 +170,8 @@ class AriesAxis(DrivenAxis):
     def _raise_errors(self) -> None:
         _, emergency, _ = self._controller.state(self.axis, self.label)
         if emergency:
-            self._last_error = f"{self.label}: {describe('E', 314)}"
-            raise AxisError(self._last_error, 314)
+            self._last_error = f"{self.label}: {describe('E', EMERGENCY)}"
+            raise AxisError(self._last_error, EMERGENCY)
 
     def _confirm_home(self) -> None:
         if not self._homed():

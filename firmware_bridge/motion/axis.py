@@ -11,9 +11,10 @@ Limit = Literal["", "lower", "upper"]
 
 #: How often a waiting call looks, s.
 POLL_S: Final = 0.01
-#: A position is believed when two readings in a row agree; tried this often.
+#: A position is believed when this many readings in a row agree; tried so often.
+READINGS: Final = 3
 ROUNDS: Final = 4
-#: By how much two readings of a resting axis may differ, as a fraction of what counts as arrived.
+#: By how much the readings of a resting axis may differ, as a fraction of what counts as arrived.
 JITTER: Final = 0.2
 
 
@@ -112,19 +113,19 @@ class DrivenAxis(ABC):
         return self._limits
 
     def position(self) -> float:
-        """Where the axis is. A reading counts only when a second one confirms it: serial answers have no checksum."""
+        """Where the axis is. One reading counts for nothing: serial answers have no checksum."""
         jitter = self._arrived * JITTER
         for _ in range(ROUNDS):
             begun = time.monotonic()
-            first, second = self._read_position(), self._read_position()
-            apart = abs(second - first)
+            readings = [self._read_position() for _ in range(READINGS)]
+            apart = max(readings) - min(readings)
             if apart <= jitter:
-                return second
+                return readings[-1]
             if apart <= jitter + self._speed * (time.monotonic() - begun) and self.moving():
-                return second
+                return readings[-1]
         raise AxisError(
-            f"{self.label}: its position readings do not agree (last {first:g} and {second:g} {self._unit}); "
-            "check cable and shielding"
+            f"{self.label}: its position readings do not agree (last {', '.join(f'{x:g}' for x in readings)} "
+            f"{self._unit}); check cable and shielding"
         )
 
     def start_move(self, target: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ HOME_MODE: Final = 1
 #: Bits of the first hardware status register (PH): axis n hits its positive switch at bit n - 1, its negative at n + 7.
 _NEGATIVE_BITS: Final = 8
 _NUMBER: Final = re.compile(r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?")
+_ERROR: Final = re.compile(r"\d{1,4}")
 _STATUS: Final = re.compile(r"([0-9A-Fa-f]+)H\s*,\s*([0-9A-Fa-f]+)H")
 
 
@@ -57,7 +59,7 @@ class EspController:
     def number(self, query: str) -> float:
         """The number that answers ``query``."""
         answer = self._line.ask(query)
-        if not _NUMBER.fullmatch(answer):
+        if not _NUMBER.fullmatch(answer) or not math.isfinite(float(answer)):
             raise self._line.lost(query, answer, "with a number")
         return float(answer)
 
@@ -82,7 +84,10 @@ class EspController:
     def take_errors(self, axis: int) -> list[int]:
         """Empty the controller's queue; returns what concerns ``axis`` or none, and keeps the rest for the others."""
         for _ in range(QUEUE + 1):
-            code = int(self.number("TE?"))
+            answer = self._line.ask("TE?")
+            if not _ERROR.fullmatch(answer):
+                raise self._line.lost("TE?", answer, "with an error number")
+            code = int(answer)
             if not code:
                 return self._errors.pop(0, []) + self._errors.pop(axis, [])
             self._errors.setdefault(code // 100, []).append(code)

@@ -89,7 +89,7 @@ class RequestLine:
     def ask(self, text: str, skip: Callable[[str], bool] = lambda _: False) -> str:
         """The answer to ``text``, lines for which ``skip`` is true passed by. :class:`AxisError` when none comes."""
         if not self._in_step:
-            self._find_step()
+            self.greet()
         return self._ask(text, skip)
 
     def lost(self, request: str, answer: str, expected: str) -> AxisError:
@@ -97,7 +97,8 @@ class RequestLine:
         self._in_step = False
         return AxisError(f"{self.where} answered {answer!r:.60} to {request}, not {expected}; check cable and port")
 
-    def _find_step(self) -> None:
+    def greet(self) -> None:
+        """Get in step with the controller; :class:`AxisError` when it is not the kind that was expected."""
         self._ask(self._hello, lambda line: not self._is_hello(line))
 
     def _ask(self, text: str, skip: Callable[[str], bool]) -> str:

@@ -11,6 +11,8 @@ from abc import ABC, abstractmethod
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
 from firmware_bridge.emulator.aries_device import AriesDevice
 from firmware_bridge.emulator.axis_device import Stage
 from firmware_bridge.emulator.esp_device import EspDevice
@@ -117,6 +119,7 @@ class LewisBench(Bench):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
+        pytest.importorskip("lewis")
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         # Simulated time runs 50 times as fast: 2 mm/s become 100 mm/s, and half its range takes 1 s as with the others.

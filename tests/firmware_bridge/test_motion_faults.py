@@ -1,8 +1,7 @@
-"""Motion axes when something is wrong: cut and disturbed lines, dead controllers, faults of the stages."""
+"""Several axes on two controllers, and faults of the stages and controllers."""
 
-import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,7 @@ from firmware_bridge.emulator.aries_device import AriesDevice
 from firmware_bridge.emulator.axis_device import Stage
 from firmware_bridge.emulator.esp_device import EspDevice
 from firmware_bridge.motion import AriesAxis, Axes, Axis, AxisError, EspAxis, LinkError, open_axes
-from tests.firmware_bridge.motion_benches import BENCHES, Bench
-from tests.firmware_bridge.motion_lines import Device, on_pty, on_tcp
+from tests.firmware_bridge.motion_lines import on_pty, on_tcp
 
 SPEED = 4000.0
 
@@ -20,111 +18,6 @@ SPEED = 4000.0
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("firmware_bridge.motion.line.ANSWER_S", 0.1)
-
-
-@pytest.fixture(params=BENCHES)
-def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
-    made = BENCHES[request.param](tmp_path)
-    yield made
-    made.close()
-
-
-def test_the_controllers_own_limit_is_an_error_and_a_cut_line_another(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    axis = bench.open(bench.wide)
-    with pytest.raises(AxisError, match=bench.outside_error):
-        axis.move_to(bench.outside)
-    assert not axis.moving()
-    axis.move_to(1.0)
-    monkeypatch.setattr("firmware_bridge.motion.line.ANSWER_S", 0.1)
-    bench.cut()
-    calls: tuple[Callable[[], object], ...] = (axis.position, axis.moving, axis.status, axis.start_home)
-    for call in calls:
-        with pytest.raises((LinkError, AxisError), match=" at "):
-            call()
-
-
-class Disturbed:
-    """A device whose answers may be spoiled on the way."""
-
-    def __init__(self, device: Device) -> None:
-        self.device = device
-        self.spoil: Callable[[bytes], bytes] = bytes
-
-    def step(self, received: bytes, now_s: float) -> bytes:
-        sent = self.device.step(received, now_s)
-        return self.spoil(sent) if sent else sent
-
-
-def spoilers(seed: int) -> dict[str, Callable[[bytes], bytes]]:
-    """Ways to spoil an answer. Every call of one spoils differently, and leaves every second answer alone."""
-    rng = random.Random(seed)  # noqa: S311
-    kept: list[bytes] = []
-
-    def late(sent: bytes) -> bytes:
-        kept.append(sent)
-        return b"" if len(kept) % 2 else b"".join(kept[-2:])
-
-    def cut(sent: bytes) -> bytes:
-        return sent[: rng.randrange(len(sent))]
-
-    def digits(sent: bytes) -> bytes:
-        return bytes(rng.choices(b"0123456789", k=rng.randrange(1, 4))) + sent
-
-    def line(sent: bytes) -> bytes:
-        return rng.randbytes(rng.randrange(8)) + b"\r\n" + sent
-
-    def flip(sent: bytes) -> bytes:
-        place = rng.randrange(len(sent))
-        return sent[:place] + bytes([sent[place] ^ (1 << rng.randrange(8))]) + sent[place + 1 :]
-
-    ways = {"late": late, "cut": cut, "digits": digits, "line": line, "flip": flip}
-
-    def sometimes(way: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
-        return lambda sent: way(sent) if rng.random() < 0.5 else sent
-
-    return {name: way if name == "late" else sometimes(way) for name, way in ways.items()}
-
-
-@pytest.mark.parametrize("way", spoilers(0))
-@pytest.mark.parametrize("protocol", ["esp", "aries"])
-def test_a_disturbed_line_never_gives_a_wrong_position(
-    protocol: str, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stage = Stage(37.125, closed_loop=protocol == "esp", powered=True)
-    device = Disturbed(EspDevice({1: stage}) if protocol == "esp" else AriesDevice({1: stage}))
-    table = {"controller": "c", "axis": 1, "unit": "um", "lower": -90, "upper": 90, "steps_per_unit": 1000.0}
-    with (
-        on_pty(device, tmp_path / "line") as link,
-        open_axes({"c": {"protocol": protocol, "port": str(link)}}, {"x": table}) as axes,
-    ):
-        monkeypatch.setattr("firmware_bridge.motion.line.ANSWER_S", 0.02)
-        device.spoil = spoilers(7)[way]
-        right = wrong = refused = 0
-        for _ in range(30):
-            try:
-                right, wrong = (right + 1, wrong) if axes["x"].position() == 37.125 else (right, wrong + 1)
-            except (AxisError, LinkError):
-                refused += 1
-        assert not wrong
-        assert refused
-        device.spoil = bytes
-        monkeypatch.setattr("firmware_bridge.motion.line.ANSWER_S", 2.0)
-        time.sleep(0.02)
-        assert axes["x"].position() == 37.125, "it is in step again by itself"
-
-
-def test_a_device_that_babbles_does_not_hold_us(tmp_path: Path, impatient: None) -> None:
-    class Babbler:
-        def step(self, received: bytes, now_s: float) -> bytes:
-            return b"7\r\n" * 50
-
-    with on_pty(Babbler(), tmp_path / "line") as link:
-        with pytest.raises(AxisError, match=r"did not answer VE\?"):
-            EspAxis(link, 1)
-        with pytest.raises(AxisError, match=r"did not answer IDN"):
-            open_axes({"c": {"protocol": "aries", "port": link}}, {"x": {"controller": "c"}})
 
 
 class Table:
