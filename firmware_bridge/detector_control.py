@@ -226,6 +226,9 @@ def _typed(answer: dict[str, object], key: str, kind: type[_T]) -> _T:
 
 def _finite(answer: dict[str, object], key: str) -> float:
     value = answer.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise _Unreadable(f"{key} is {value!r:.40}, not a number")
-    return float(value)
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            return float(value)
+    except OverflowError:
+        pass  # JSON has whole numbers of any length
+    raise _Unreadable(f"{key} is {value!r:.40}, not a number")

@@ -42,6 +42,7 @@ SEEDS = (
     b"\1" + wire.encode({"id": 1, "ok": True, "result": _STATUS}),
     b"\1" + wire.encode({"id": 1, "ok": False, "error": "streaming"}),
     b"\1" + wire.encode({"id": 1, "ok": True, "result": {"settings": SETTINGS.as_dict()}}),
+    b"\1" + wire.encode({"id": 1, "ok": True, "result": {**_STATUS, "temperature_c": 10**400}}),
     b"\2" + json.dumps(SETTINGS.as_dict()).encode(),
 )
 
