@@ -62,6 +62,7 @@ class Service:
         self.clear_line = bus.socket("commands", zmq.DEALER, bind=False, immediate=True)
         self.events = EventReader(bus, encoder=True)
         self._next_heartbeat = 0
+        self._told = ""
         self.loop.on(self.events.subscription, self._on_events)
         self.loop.on(self.events.commands, self._on_events)
         self.loop.on(self.assessments, self._on_assessments)
@@ -140,16 +141,17 @@ class Service:
         self.feed.flush(now)
         self.loop.queue = len(self.ledger.open)
         self.loop.counters["feed_dropped"] = self.feed.dropped
-        if now.mono >= self._next_heartbeat:
-            self._next_heartbeat = now.mono + HEARTBEAT_NS
-            self._heartbeat(now)
+        self._heartbeat(now)
 
     def _heartbeat(self, now: Now) -> None:
         answered = self.events.answered_s
         silence = None if answered is None else now.mono / 1e9 - answered
         state = lane_state(self.ledger, self.recorder, self.calibration, self.feed, silence)
         self.loop.detail = state.detail
-        self.feed.publish(topics.LANE_STATE, state, now)
+        if now.mono >= self._next_heartbeat or state.state != self._told:
+            self._next_heartbeat = now.mono + HEARTBEAT_NS
+            self._told = state.state
+            self.feed.publish(topics.LANE_STATE, state, now)
 
     def _hello(self, now: Now) -> None:
         software = f"darklane {metadata.version('darklane')}"
