@@ -1,0 +1,1 @@
+"""Measurements of parts of the lane that need processes of their own."""
