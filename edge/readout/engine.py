@@ -156,12 +156,12 @@ class ReadoutEngine:
         if bag.window.missed_start(travel):
             self._give_up(bag, Fault.SERVICE_RESTART, "its first columns passed before readout knew of it")
         elif bag.window.entry_um - travel > FAR_AHEAD_UM:
-            self._give_up(bag, Fault.INCOMPLETE_SCAN, "it entered far ahead of the belt: the encoder was reset")
+            self._give_up(bag, Fault.IDENTITY_DOUBT, "it entered far ahead of the belt: the encoder was reset")
 
     def _encoder_reset(self, travel: float) -> None:
         for bag in tuple(self._bags.values()):
             if bag.window.entry_um > travel:
-                self._give_up(bag, Fault.INCOMPLETE_SCAN, f"the encoder jumped back to {travel / 1e3:.1f} mm")
+                self._give_up(bag, Fault.IDENTITY_DOUBT, f"the encoder jumped back to {travel / 1e3:.1f} mm")
 
     def _sum(self, batch: Sequence[tuple[FrameLike, float]]) -> None:
         if not batch:

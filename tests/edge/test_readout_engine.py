@@ -181,7 +181,7 @@ def test_an_encoder_that_starts_again_ends_the_bags_before_it() -> None:
     slabs = drive(readout, frames_at(list(np.arange(60e3, 90e3, STEP_UM))), [entry("a", 65.0)], [10])
     fresh = frames_at(WHOLE_RUN)
     slabs += drive(readout, fresh, [entry("b", 5.0), leave("b", 12.0)], range(0, 200, 8))
-    assert check_protocol(of(slabs, "a")).fault is Fault.INCOMPLETE_SCAN
+    assert check_protocol(of(slabs, "a")).fault is Fault.IDENTITY_DOUBT
     own = of(slabs, "b")
     assert check_protocol(own).fault is None
     check_sums(own, fresh)

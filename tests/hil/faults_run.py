@@ -22,11 +22,11 @@ GROUPS: Final = (
         "belt-unplugged",
         "belt-garbage",
         "belt-half-packets",
+        "packet-burst",
+        "clock-jump",
         "belt-mute",
         "belt-reboot",
         "encoder-slip",
-        "packet-burst",
-        "clock-jump",
     ),
     (
         "interlock",
@@ -172,7 +172,7 @@ def _outcome(
     finals = [[v for v in verdicts if v.final and v.bag_tag == tag] for tag in tags]
     last = max((v.t_ns for several in finals for v in several), default=over)
     seen = [s for s in states if begun <= s.t_ns <= last]
-    good = min((v.t_ns for several in finals for v in several if v.reason is None and v.t_ns > over), default=None)
+    good = [v.t_ns for v in verdicts if v.final and v.reason is None and v.t_ns > over]
     ill = [s for s in seen if s.state not in WELL]
     again = [s.t_ns for s in states if ill and s.state in WELL and s.t_ns > max(over, ill[-1].t_ns)]
     return Outcome(
@@ -182,7 +182,7 @@ def _outcome(
         details=tuple(several[0].detail if several else "" for several in finals),
         states=tuple(dict.fromkeys(s.state for s in ill)),
         ready_s=_seconds(min(again, default=None), over),
-        good_s=_seconds(good, over),
+        good_s=_seconds(min(good, default=None), over),
     )
 
 
