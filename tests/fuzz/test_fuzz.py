@@ -5,6 +5,8 @@ import random
 from collections.abc import Callable
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.fuzz.guided import TARGETS
 from tests.fuzz.mutations import CAMPAIGNS, MUTATIONS
@@ -27,6 +29,14 @@ def test_target_survives_its_seeds_and_damage_to_them(name: str) -> None:
             if data:
                 rng.choice(MUTATIONS)(rng, data)
         one_input(bytes(data))
+
+
+@pytest.mark.parametrize("name", TARGETS)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(how=st.integers(0, 2), data=st.binary(max_size=400))
+def test_target_survives_any_bytes(name: str, how: int, data: bytes) -> None:
+    _, one_input = load(name)
+    one_input(bytes([how]) + data)
 
 
 def test_no_damaged_packet_of_the_belt_controller_is_accepted() -> None:
