@@ -116,9 +116,11 @@ class EspDevice:
         axis, name, parameter, query = match.groups()
         if name in ("TE", "TB", "TS", "PH", "VE"):
             return self._report(name)
-        if name in ("ST", "AB") and not int(axis or "0"):
+        if name == "AB" or (name == "ST" and not int(axis or "0")):
             for drive in self._drives.values():
                 self._errors.extend(drive.stop())
+                if name == "AB":  # emergency stop: the motors go off as well
+                    drive.stage.power(False)
             return ""
         if name not in self._values and name not in ("ST", "OR", "DH", "WS"):
             raise EspFaultError(codes.NO_COMMAND)

@@ -82,15 +82,16 @@ class AriesController:
         return fields[0] != 0, fields[1] != 0, _LIMITS[fields[3]]
 
     def stop(self, axes: Sequence[int], label: str = "") -> None:
-        """Stop ``axes``. When one is not answered the others are told all the same."""
+        """Stop ``axes``; every one is told, whatever becomes of the answers."""
         first: Exception | None = None
         for axis in axes:
             command = f"STP{axis}/{SOFT_STOP}"
             try:
-                if first is None:
-                    self.request(command, label or f"{self.where}, axis {axis}")
-                else:
+                # A line that is out of step would have to be mended first: stop blindly, then ask.
+                if not self._line.in_step:
                     self._line.send(command)
+                if first is None or self._line.in_step:
+                    self.request(command, label or f"{self.where}, axis {axis}")
             except (AxisError, OSError) as error:
                 if not (isinstance(error, AxisError) and error.number == ALREADY_STOPPING):
                     first = first or error

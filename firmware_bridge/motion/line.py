@@ -76,7 +76,8 @@ class RequestLine:
         self._hello = hello
         self._is_hello = is_hello
         self._buffer = b""
-        self._in_step = False
+        #: False while an answer may still be under way that nobody waits for.
+        self.in_step = False
 
     def close(self) -> None:
         """Give the port back."""
@@ -88,13 +89,13 @@ class RequestLine:
 
     def ask(self, text: str, skip: Callable[[str], bool] = lambda _: False) -> str:
         """The answer to ``text``, lines for which ``skip`` is true passed by. :class:`AxisError` when none comes."""
-        if not self._in_step:
+        if not self.in_step:
             self.greet()
         return self._ask(text, skip)
 
     def lost(self, request: str, answer: str, expected: str) -> AxisError:
         """The error for an answer that makes no sense; the next request will get in step first."""
-        self._in_step = False
+        self.in_step = False
         return AxisError(f"{self.where} answered {answer!r:.60} to {request}, not {expected}; check cable and port")
 
     def greet(self) -> None:
@@ -102,14 +103,14 @@ class RequestLine:
         self._ask(self._hello, lambda line: not self._is_hello(line))
 
     def _ask(self, text: str, skip: Callable[[str], bool]) -> str:
-        self._in_step = False
+        self.in_step = False
         self._clear()
         self.send(text)
         deadline = time.monotonic() + ANSWER_S
         line = self._line(text, deadline)
         while skip(line):
             line = self._line(text, deadline)
-        self._in_step = True
+        self.in_step = True
         return line
 
     def _clear(self) -> None:

@@ -30,6 +30,7 @@ def test_commands_as_the_manual_has_them() -> None:
     assert esp(device, "3SR?;3SL?", 10.0) == "300\r\n-300\r\n"
     assert esp(device, "ST;1MD?", 10.0) == "1\r\n"
     assert device.positions() == {1: 100.0, 2: 0.0, 3: 0.0}
+    assert esp(device, "1MO?;AB;1MO?", 10.0) == "1\r\n0\r\n"
 
 
 def test_homing_and_its_origin() -> None:

@@ -149,6 +149,24 @@ def test_stop_all_stops_all_and_then_names_the_dead_one(table: Table, impatient:
     assert not table.x.moving()
 
 
+def test_a_line_out_of_step_stops_first_and_asks_then(table: Table, impatient: None) -> None:
+    table.turn.start_move(19.0)
+    answer = table.aries.step
+
+    def deaf(received: bytes, now_s: float) -> bytes:
+        answer(received, now_s)
+        return b""
+
+    table.aries.step = deaf  # type: ignore[method-assign]
+    with pytest.raises(AxisError, match="did not answer STR3"):
+        table.turn.moving()
+    with pytest.raises(AxisError, match="did not answer IDN"):
+        table.turn.stop()
+    table.aries.step = answer  # type: ignore[method-assign]
+    assert not table.turn.moving()
+    assert table.turn.position() < 19.0
+
+
 def test_mute_controller_is_named_and_comes_back(table: Table, impatient: None) -> None:
     for device, axis in ((table.esp, table.x), (table.aries, table.turn)):
         before = axis.position()
