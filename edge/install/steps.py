@@ -75,7 +75,9 @@ def uninstall(root: Path, *, dry_run: bool = False) -> list[Step]:
     steps = [_plan_removal(root, name, digest) for name, digest in sorted(manifest.files.items())]
     if dry_run:
         return steps
-    enabled = sorted((root / ENABLED_IN).glob(f"*.wants/{TARGET}"))
+    # Below another root the links lead nowhere, so they must not be followed.
+    links = [folder / TARGET for folder in sorted((root / ENABLED_IN).glob("*.wants"))]
+    enabled = [link for link in links if link.is_symlink()]
     if enabled:
         raise InstallError(f"{TARGET} is still enabled ({enabled[0]}); first: systemctl disable --now {TARGET}")
     for step in steps:
