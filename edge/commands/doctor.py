@@ -59,7 +59,7 @@ def _report(findings: list[Finding], console: Console) -> None:
             says.append(f"\n-> {finding.do}", style="bold")
         shown = finding.section if finding.section != section else ""
         section = finding.section
-        table.add_row(shown, Text(finding.state, style=STYLES[finding.state]), finding.name, says)
+        table.add_row(shown, Text(finding.state, style=STYLES[finding.state]), Text(finding.name), says)
     console.print(table)
     counts = {state: sum(finding.state == state for finding in findings) for state in STYLES}
     console.print(", ".join(f"{number} {state}" for state, number in counts.items()), highlight=False)
