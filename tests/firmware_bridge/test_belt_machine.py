@@ -9,11 +9,12 @@ from firmware_bridge.belt_packets import Decoder, Kind, Light, Packet, encode
 from firmware_bridge.emulator.belt_device import BeltDevice
 
 COUNTS = st.integers(-50, 400)
-TICK_S = 0.05
+#: A power of two: no rounding decides at a limit.
+TICK_S = 1 / 16
 
 
 class Controller(RuleBasedStateMachine):
-    """Times are whole ticks here, so that no rounding decides at a limit."""
+    """Model and device side by side; each rule is something that may happen, in any order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,13 +58,16 @@ class Controller(RuleBasedStateMachine):
             moved = counts if self.moving else 0
             self.device.encoder += moved
             self.stood = self.stood + 1 if self.moving and not moved else 0
-            self.alive = self.alive and (self.ticks - self.heard) * TICK_S <= wire.HEARTBEAT_TIMEOUT_S + 1e-9
+            self.alive = self.alive and (self.ticks - self.heard) * TICK_S <= wire.HEARTBEAT_TIMEOUT_S
             self.step()
             self.settle()
 
-    @rule()
-    def long_silence(self) -> None:
-        self.time_passes(45, 3)
+    @rule(ticks=st.sampled_from([15, 16, 17, 18, 31, 32, 33, 34]), counts=st.integers(0, 1))
+    def silence_in_a_window(self, ticks: int, counts: int) -> None:
+        """Around the times at which the lane counts as dead, and a standing encoder as failed."""
+        self.start()
+        self.clear(0, 200)
+        self.time_passes(ticks, counts)
 
     @rule()
     def heartbeat(self) -> None:
@@ -121,7 +125,8 @@ class Controller(RuleBasedStateMachine):
     @rule()
     def another_lane(self) -> None:
         self.heard, self.alive = self.ticks, True
-        self.step(encode(Packet(Kind.HELLO, 1, 1000 + self.ticks)))
+        self.seq += 1
+        self.step(encode(Packet(Kind.HELLO, 1, 1000 + self.seq)))
         self.drop()
 
     @rule()
