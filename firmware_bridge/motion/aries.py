@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from firmware_bridge.motion.aries_errors import describe
+from firmware_bridge.motion.aries_errors import REFUSALS, describe
 from firmware_bridge.motion.axis import AxisError, AxisStatus, DrivenAxis, Limit
 from firmware_bridge.motion.line import RequestLine
 
@@ -162,7 +162,7 @@ class AriesAxis(DrivenAxis):
         try:
             self._controller.request(text, self.label)
         except AxisError as error:
-            self._last_error = str(error)
+            self._last_error = "" if error.number in REFUSALS else str(error)
             if error.number == SHORT_OF_TARGET:  # the controller has begun a move that it will not end at the target
                 self.stop()
             raise

@@ -47,6 +47,8 @@ WARNINGS: Final[dict[int, tuple[str, str]]] = {
     52: ("a unit was added to the motor bus", "power-cycle the controller to use it"),
     350: ("target beyond the controller's soft limit", "choose a position inside"),
 }
+#: Errors and warnings that refuse a command and say nothing about the axis.
+REFUSALS: Final = frozenset({3, 4, *range(100, 122), 309, 310, 311, 313, 350})
 #: Error 100 + n complains about parameter n, up to this one.
 _LAST_PARAMETER: Final = 109
 

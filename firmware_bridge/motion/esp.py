@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Final
 
 from firmware_bridge.motion.axis import AxisError, AxisStatus, DrivenAxis, Limit
-from firmware_bridge.motion.esp_errors import describe
+from firmware_bridge.motion.esp_errors import describe, is_refusal
 from firmware_bridge.motion.line import RequestLine
 
 BAUD: Final = 19_200
@@ -35,6 +35,8 @@ class EspController:
             port, name, baud=BAUD, end=b"\r", hello="VE?", is_hello=lambda line: line.startswith("ESP")
         )
         self.where = self._line.where
+        #: Axes that were sent home and not stopped since.
+        self.homing: set[int] = set()
         #: Errors read from the queue and not yet raised, by axis; 0: not of an axis.
         self._errors: dict[int, list[int]] = {}
         try:
@@ -54,6 +56,7 @@ class EspController:
     def stop(self, axes: Sequence[int]) -> None:
         """Stop ``axes``."""
         for axis in axes:
+            self.homing.discard(axis)
             self.send(f"{axis}ST")
 
     def number(self, query: str) -> float:
@@ -165,6 +168,7 @@ class EspAxis(DrivenAxis):
         self._controller.send(f"{self.axis}MO")
         self._raise_errors()
         self._command(f"{self.axis}OR{HOME_MODE}")
+        self._controller.homing.add(self.axis)
 
     def stop(self) -> None:
         """Stop the axis where it is."""
@@ -172,10 +176,12 @@ class EspAxis(DrivenAxis):
 
     def status(self) -> AxisStatus:
         """All there is to say. ``homed`` counts from when this driver opened the axis: the controller does not tell."""
+        moving = self.moving()
         self._note(self._controller.take_errors(self.axis))
-        return AxisStatus(
-            self.position(), self.moving(), self._homed, self._controller.limit(self.axis), self._last_error
-        )
+        if not moving:
+            self._end_home()
+        limit = self._controller.limit(self.axis)
+        return AxisStatus(self.position(), moving, self._homed, limit, self._last_error)
 
     def _ask(self, query: str) -> float:
         return self._controller.number(f"{self.axis}{query}")
@@ -199,16 +205,28 @@ class EspAxis(DrivenAxis):
 
     def _raise_errors(self) -> None:
         codes = self._controller.take_errors(self.axis)
-        self._note(codes)
+        text = self._note(codes)
         if codes:
-            raise AxisError(self._last_error, codes[0])
+            raise AxisError(text, codes[0])
 
-    def _note(self, codes: list[int]) -> None:
-        if codes:
-            self._last_error = f"{self.label}: {', then '.join(map(describe, codes))}"
+    def _note(self, codes: list[int]) -> str:
+        """Errors as text, kept for the status when they say something about the axis."""
+        text = f"{self.label}: {', then '.join(map(describe, codes))}" if codes else ""
+        if not all(map(is_refusal, codes)):
+            self._last_error = text
+            self._controller.homing.discard(self.axis)
+        return text
+
+    def _end_home(self) -> None:
+        """The axis stands: at home, when nothing came between."""
+        if self.axis in self._controller.homing:
+            self._controller.homing.discard(self.axis)
+            self._homed = True
 
     def _confirm_home(self) -> None:
-        self._homed = True
+        self._end_home()
+        if not self._homed:
+            raise AxisError(f"{self.label}: homing was interrupted; home it again")
 
     def _why_short(self) -> str:
         limit = self._controller.limit(self.axis)

@@ -41,6 +41,14 @@ AXIS: Final[dict[int, tuple[str, str]]] = {
     32: ("trajectory mode does not allow moves", "set TJ1 on the controller"),
 }
 
+#: Errors that refuse a command and say nothing about the axis.
+REFUSALS: Final = frozenset({1, 6, 7, 27, 30, 37, 38})
+
+
+def is_refusal(code: int) -> bool:
+    """True for an error of the command, not of the axis or the controller."""
+    return code % 100 in REFUSALS
+
 
 def describe(code: int) -> str:
     """An ESP error number in words, with its remedy."""

@@ -160,7 +160,7 @@ class LewisAxis(DrivenAxis):
             port, "example motor", baud=0, end=b"\r\n", hello="S?", is_hello=lambda line: line in ("idle", "moving")
         )
         super().__init__(f"{self._line.where}, axis 1 (example)", "mm", limits, 1e-6, 200.0)
-        self._homed = False
+        self._homed = self._homing = False
 
     def close(self) -> None:
         self._line.close()
@@ -174,12 +174,17 @@ class LewisAxis(DrivenAxis):
     def start_home(self) -> None:
         self._homed = False
         self._go(0.0)
+        self._homing = True
 
     def stop(self) -> None:
+        self._homing = False
         self._line.ask("H")
 
     def status(self) -> AxisStatus:
-        return AxisStatus(self.position(), self.moving(), self._homed, "", "")
+        moving = self.moving()
+        if not moving:
+            self._confirm_home()
+        return AxisStatus(self.position(), moving, self._homed, "", "")
 
     def _read_position(self) -> float:
         answer = self._line.ask("P?")
@@ -197,7 +202,7 @@ class LewisAxis(DrivenAxis):
         pass
 
     def _confirm_home(self) -> None:
-        self._homed = True
+        self._homed, self._homing = self._homed or self._homing, False
 
     def _why_short(self) -> str:
         return ""

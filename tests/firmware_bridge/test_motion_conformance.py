@@ -108,6 +108,10 @@ def test_an_axis_that_is_late_is_stopped(axis: Axis, bench: Bench) -> None:
 
 
 def test_home(axis: Axis, bench: Bench) -> None:
+    axis.start_home()
+    assert not axis.status().homed
+    settle(axis)
+    assert axis.status().homed
     axis.home(timeout_s=20.0)
     assert axis.status().homed
     assert axis.position() == pytest.approx(0.0, abs=2e-3)

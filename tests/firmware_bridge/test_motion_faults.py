@@ -1,6 +1,5 @@
 """Several axes on two controllers, and faults of the stages and controllers."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ SPEED = 4000.0
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("firmware_bridge.motion.line.ANSWER_S", 0.1)
+    monkeypatch.setattr("firmware_bridge.motion.line.ANSWER_S", 0.2)
 
 
 class Table:
@@ -78,7 +77,7 @@ def test_an_error_reaches_the_axis_it_is_about(table: Table) -> None:
 
 @pytest.mark.parametrize(("sign", "word", "code"), [(1, "positive", 104), (-1, "negative", 105)])
 def test_hardware_limit_of_an_esp_axis(table: Table, sign: int, word: str, code: int) -> None:
-    table.esp.step(b"1SL-900000;1SR900000\r", time.monotonic())
+    table.esp._drives[1].limits = (-900.0, 900.0)
     with pytest.raises(AxisError, match=rf"axis 1 \(x\): {word} hardware limit switch hit \(error {code}\)"):
         table.x.move_to(sign * 599.0)
     status = table.x.status()
@@ -150,6 +149,7 @@ def test_stop_all_stops_all_and_then_names_the_dead_one(table: Table, impatient:
 
 
 def test_a_line_out_of_step_stops_first_and_asks_then(table: Table, impatient: None) -> None:
+    table.aries._drives[3].tables[0][1] = 10_000  # slow
     table.turn.start_move(19.0)
     answer = table.aries.step
 

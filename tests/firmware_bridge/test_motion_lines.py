@@ -20,7 +20,7 @@ from tests.firmware_bridge.motion_lines import Device, on_pty
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("firmware_bridge.motion.line.ANSWER_S", 0.1)
+    monkeypatch.setattr("firmware_bridge.motion.line.ANSWER_S", 0.2)
 
 
 @pytest.fixture(params=BENCHES)
@@ -38,7 +38,7 @@ def test_the_controllers_own_limit_is_an_error_and_a_cut_line_another(
         axis.move_to(bench.outside)
     assert not axis.moving()
     axis.move_to(abs(axis.position() - 1.0))
-    monkeypatch.setattr("firmware_bridge.motion.line.ANSWER_S", 0.1)
+    monkeypatch.setattr("firmware_bridge.motion.line.ANSWER_S", 0.2)
     bench.cut()
     calls: tuple[Callable[[], object], ...] = (axis.position, axis.moving, axis.status, axis.start_home)
     for call in calls:
