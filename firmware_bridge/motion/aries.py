@@ -145,8 +145,9 @@ class AriesAxis(DrivenAxis):
 
     def status(self) -> AxisStatus:
         """All there is to say; ``homed`` is what the controller remembers."""
-        moving, _, limit = self._controller.state(self.axis, self.label)
-        error = self._last_error or self._controller.event
+        moving, emergency, limit = self._controller.state(self.axis, self.label)
+        stopped = f"{self.label}: {describe('E', EMERGENCY)}" if emergency else ""
+        error = self._last_error or stopped or self._controller.event
         return AxisStatus(self.position(), moving, self._homed(), limit, error)
 
     def _homed(self) -> bool:
@@ -166,7 +167,8 @@ class AriesAxis(DrivenAxis):
             if error.number == SHORT_OF_TARGET:  # the controller has begun a move that it will not end at the target
                 self.stop()
             raise
-        self._last_error = ""
+        # It was taken: what was wrong before is over, an emergency stop too.
+        self._last_error = self._controller.event = ""
 
     def _raise_errors(self) -> None:
         _, emergency, _ = self._controller.state(self.axis, self.label)

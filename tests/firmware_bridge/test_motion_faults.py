@@ -187,6 +187,9 @@ def test_emergency_stop_that_an_aries_reports_unasked(table: Table) -> None:
     table.aries.step = step  # type: ignore[method-assign]
     assert table.turn.position() == 0.0
     assert "emergency stop (error 5); remove its cause" in table.turn.status().error
+    table.aries.step = answer  # type: ignore[method-assign]
+    table.turn.move_to(1.0)
+    assert table.turn.status().error == ""
 
 
 def test_what_open_axes_refuses(table: Table) -> None:
