@@ -60,7 +60,9 @@ class Board:
         self._reasons[name] = ""
         for unit in self._connections[name]:
             known = self._states[unit]
-            self._states[unit] = known.model_copy(update={"present": True, "detail": "", "facts": {"found": detail}})
+            self._states[unit] = known.model_copy(
+                update={"present": True, "state": "", "detail": "", "facts": {"found": detail}}
+            )
 
     def gone(self, name: str, reason: str) -> None:
         """The connection ``name`` is not there."""
@@ -95,14 +97,18 @@ class Board:
             changes.append(Change(event, remember, beam_lost))
         return changes
 
-    def snapshot(self, busy: Mapping[str, str]) -> tuple[DeviceState, ...]:
-        """Every device, with what it carries out."""
+    def snapshot(self, busy: Mapping[str, str], belt: Mapping[str, str]) -> tuple[DeviceState, ...]:
+        """Every device, with what it carries out. ``belt``: what is known of the belt from its events."""
         shown = []
         for name, state in self._states.items():
             facts = dict(state.facts)
             if name == "tube" and not self.beam_on and self.beam_down_because:
                 facts["beam_down_because"] = self.beam_down_because
-            shown.append(state.model_copy(update={"busy": busy.get(name, ""), "facts": facts}))
+            word = state.state
+            if name == "belt" and state.present:
+                word = belt["belt_motion"]
+                facts |= {known: belt[known] for known in ("interlock", "estop", "encoder", "open_bag")}
+            shown.append(state.model_copy(update={"state": word, "busy": busy.get(name, ""), "facts": facts}))
         return tuple(shown)
 
     def _beam(self, state: DeviceState) -> bool:

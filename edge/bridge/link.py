@@ -105,7 +105,7 @@ class DeviceLink:
                 self._keep_alive()
                 notes += self._advance()
                 notes += self._look()
-            except OSError as error:
+            except self._open_errors as error:
                 notes += self._drop(str(error))
         return notes
 

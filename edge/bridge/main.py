@@ -194,7 +194,9 @@ class Service:
         if command.action == "events_since":
             return CommandReply(ok=True, events=self.engine.events_since(command.after_seq))
         if command.action == "status":
-            return CommandReply(ok=True, states=self.board.snapshot(self.commands.busy))
+            # The belt's own state comes with its events.
+            states = self.board.snapshot(self.commands.busy, belt=self.engine.status())
+            return CommandReply(ok=True, states=states)
         return None
 
     def _on_order(self, command: DeviceCommand, reply: Callable[[CommandReply], None]) -> None:

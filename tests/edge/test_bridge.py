@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.bridge.engine import BridgeEngine
-from edge.bridge.link import HEARTBEAT_S, LONGEST_WAIT_S, BeltLink
 from edge.bridge.store import RECENT_EVENTS, StateStore
 from edge.messages import DeviceEvent, DeviceEventKind
 from edge.spool import Spool
-from firmware_bridge.belt import BeltError, BeltEvent, BeltVersionError
+from firmware_bridge.belt import BeltEvent
 
 T_NS = 1_760_000_000_000_000_000
 
@@ -197,79 +195,43 @@ def test_the_line_is_cleared_only_for_a_bag_that_entered_here(
     assert bool(refused) == bool(reason)
 
 
-class FakeBelt:
-    """A device that can be unplugged."""
-
-    def __init__(self) -> None:
-        self.heartbeats = 0
-        self.gone = False
-        self.closed = False
-
-    def fileno(self) -> int:
-        return 0
-
-    def poll(self) -> Sequence[BeltEvent]:
-        if self.gone:
-            raise OSError("unplugged")
-        return ()
-
-    def start_belt(self) -> None:
-        """Nothing to start."""
-
-    def stop_belt(self) -> None:
-        """Nothing to stop."""
-
-    def clear_line(self, encoder_from: int, encoder_to: int) -> None:
-        """Nothing to energise."""
-
-    def heartbeat(self) -> None:
-        if self.gone:
-            raise OSError("unplugged")
-        self.heartbeats += 1
-
-    def close(self) -> None:
-        self.closed = True
-        if self.gone:
-            raise OSError("unplugged")
+def test_encoder_reports_correct_what_no_event_said(store: StateStore) -> None:
+    engine = BridgeEngine(store)
+    (closed, report) = feed(engine, BeltEvent("encoder", 0, 5, 7, closed=True, moving=True, latched=False))
+    assert (closed.kind, closed.interlock_closed) == (DeviceEventKind.INTERLOCK, True)
+    assert (report.kind, report.seq) == (DeviceEventKind.ENCODER, 0)
+    assert engine.belt_moving is True
+    # A controller that starts with an open door and a pressed button sends no event about it.
+    _, opened, pressed, _ = feed(engine, BeltEvent("encoder", 0, 5, 8, closed=False, moving=False, latched=True))
+    assert opened.interlock_closed is False
+    assert (pressed.kind, pressed.estop_pressed) == (DeviceEventKind.ESTOP, True)
+    assert engine.estop
+    assert len(feed(engine, BeltEvent("encoder", 0, 6, 8, closed=False, moving=False, latched=True))) == 1
 
 
-def test_a_lost_device_is_found_again_with_patience() -> None:
-    belts: list[FakeBelt] = []
-    there = True
-    tries = 0
-
-    def opener() -> FakeBelt:
-        nonlocal tries
-        tries += 1
-        if not there:
-            raise BeltError("does not answer")
-        belts.append(FakeBelt())
-        return belts[-1]
-
-    link = BeltLink(opener)
-    assert link.connect(0.0)
-    assert not link.connect(0.0)
-    for tick in range(101):
-        link.keep_alive(tick * 0.05)
-    assert belts[0].heartbeats == round(5.0 / HEARTBEAT_S) + 1
-    belts[0].gone = True
-    there = False
-    with pytest.raises(OSError, match="unplugged"):
-        link.poll()
-    link.drop("unplugged", 10.0)
-    assert belts[0].closed
-    tries = 0
-    for tick in range(1, 601):
-        assert not link.connect(10.0 + tick * 0.1)
-    assert 60 / LONGEST_WAIT_S <= tries <= 60 / LONGEST_WAIT_S + 6
-    assert link.reason == "does not answer"
-    there = True
-    assert any(link.connect(70.0 + tick * 0.1) for tick in range(30))
+def test_a_bag_is_in_the_beam_until_its_end_has_passed(store: StateStore) -> None:
+    belt = Controller()
+    engine = BridgeEngine(store, scan_tail_counts=100)
+    assert engine.in_beam == ""
+    entry, _ = feed(engine, belt.entry(0), belt.exit(500))
+    feed(engine, belt.encoder(599))
+    assert engine.in_beam == BridgeEngine(store, scan_tail_counts=100).in_beam == entry.bag_id
+    feed(engine, belt.encoder(600))
+    assert engine.in_beam == ""
 
 
-def test_another_protocol_version_is_not_waited_for() -> None:
-    def opener() -> FakeBelt:
-        raise BeltVersionError("protocol 2, needs 1")
-
-    with pytest.raises(BeltVersionError):
-        BeltLink(opener).connect(0.0)
+def test_the_newest_state_of_a_device_is_remembered_however_many_bags_came_since(store: StateStore) -> None:
+    belt = Controller()
+    engine = BridgeEngine(store)
+    tube = DeviceEvent(kind=DeviceEventKind.DEVICE_STATE, device="tube", state="on", beam_on=True)
+    old = engine.on_state(tube, remember=True)
+    newest = engine.on_state(tube, remember=True)
+    for number in range(RECENT_EVENTS):
+        feed(engine, belt.entry(number), belt.exit(number))
+    kept = engine.events_since(0)
+    assert newest in kept
+    assert old not in kept
+    assert [event.seq for event in kept] == sorted(event.seq for event in kept)
+    # A restarted belt controller makes the belt's events worthless, not those of others.
+    feed(engine, Controller(boot=8).entry(1))
+    assert newest in engine.events_since(0)
