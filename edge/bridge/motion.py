@@ -52,6 +52,9 @@ class Axis(Protocol):
     def stop(self) -> None:
         """Stop where it is."""
 
+    def limits(self) -> tuple[float, float]:
+        """Soft limits."""
+
     def status(self) -> Status:
         """Everything."""
 
@@ -117,14 +120,14 @@ class AxesHandler:
         return Heard(states=tuple(self._state(name) for name in chosen))
 
     def _state(self, name: str) -> DeviceState:
-        now = self.axes[name].status()
+        now, (lower, upper) = self.axes[name].status(), self.axes[name].limits()
         state = "fault" if now.error else "moving" if now.moving else "idle"
         return DeviceState(
             device=name,
             present=True,
             state=state,
             detail=now.error,
-            values={"position": now.position},
+            values={"position": now.position, "lower": lower, "upper": upper},
             facts={
                 "unit": self._unit_of[name],
                 "homed": "yes" if now.homed else "no",

@@ -36,19 +36,32 @@ class _Remote:
 
 
 class RemoteAxis(_Remote):
-    """One axis in µm; ``NoAnswerError`` when there is no bridge, :class:`RemoteError` when it will not."""
+    """One axis, µm or mrad; ``NoAnswerError`` when there is no bridge, :class:`RemoteError` when it will not."""
 
     def __init__(self, client: CommandClient, name: str) -> None:
         super().__init__(client)
         self.name = name
 
-    def position_um(self) -> float:
-        """Where it stands, µm: read back from the controller after the last move."""
+    def position(self) -> float:
+        """Where it stands: read back from the controller after the last move."""
         return self._state(self.name).values["position"]
 
+    def move_to(self, target: float) -> None:
+        """Move to ``target`` and return when it stands there."""
+        self._ask(DeviceCommand(action="move", device=self.name, target=target))
+
+    def limits(self) -> tuple[float, float]:
+        """Soft limits: lowest and highest place it may be sent to."""
+        values = self._state(self.name).values
+        return values["lower"], values["upper"]
+
+    def position_um(self) -> float:
+        """:meth:`position` of an axis in µm."""
+        return self.position()
+
     def move_to_um(self, x: float) -> None:
-        """Move to ``x`` µm and return when it stands there."""
-        self._ask(DeviceCommand(action="move", device=self.name, target=x))
+        """:meth:`move_to` of an axis in µm."""
+        self.move_to(x)
 
     def home(self) -> None:
         """Find the reference position."""
@@ -80,7 +93,11 @@ class RemoteBelt(_Remote):
 
 
 class RemoteTube(_Remote):
-    """The x-ray generator."""
+    """The x-ray generator. ``ma``: the current of :meth:`on`, mA; 0 is the scanner's."""
+
+    def __init__(self, client: CommandClient, ma: float = 0.0) -> None:
+        super().__init__(client)
+        self._ma = ma
 
     def status(self) -> DeviceState:
         """State, kV, mA, fault."""
@@ -97,3 +114,20 @@ class RemoteTube(_Remote):
     def beam_off(self) -> None:
         """Switch off."""
         self._ask(DeviceCommand(action="beam_off"))
+
+    def on(self, part: float = 1.0) -> None:
+        """Warm up if needed and switch on, with ``part`` of the current; a part needs ``ma``."""
+        if part != 1.0 and not self._ma:
+            raise ValueError(f"part = {part}: give RemoteTube the full current")
+        if self.status().state == "on":
+            self.beam_off()
+        self.warm_up()
+        self.beam_on(ma=part * self._ma)
+
+    def off(self) -> None:
+        """Switch off; returns when no more x-rays come."""
+        self.beam_off()
+
+    def kilovolts(self) -> float:
+        """Measured voltage, kV."""
+        return self.status().values["kv"]

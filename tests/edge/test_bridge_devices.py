@@ -226,7 +226,12 @@ def test_moves_are_polled_and_one_at_a_time_per_axis(box: Box) -> None:
     again = box.client.send(DeviceCommand(action="move", device="m1_x", target=-200.0))
     question = box.client.send(DeviceCommand(action="status"))
     answers: list[CommandReply] = []
-    box.until(lambda: bool(answers.extend(box.client.answers())) or len(answers) == 5)
+
+    def all_answered() -> bool:
+        answers.extend(box.client.answers())
+        return len(answers) == 5
+
+    box.until(all_answered)
     assert [(a.command_id, a.phase, a.ok) for a in answers[:3]] == [
         (first, "accepted", True),
         (again, "done", False),
@@ -282,23 +287,33 @@ def test_the_detector_is_configured_stopped_and_started(box: Box) -> None:
 
 
 def test_calibration_can_hold_the_devices_through_the_bridge(box: Box) -> None:
-    axis: Axis = RemoteAxis(box.client, "m1_x")
-    axis.move_to_um(-42.0)
-    assert axis.position_um() == pytest.approx(-42.0, abs=0.5)
+    axis = RemoteAxis(box.client, "m1_x")
+    shaped: Axis = axis
+    assert shaped is axis
+    axis.move_to(-42.0)
+    assert axis.position() == axis.position_um() == pytest.approx(-42.0, abs=0.5)
+    assert axis.limits() == (-500.0, 500.0)
     with pytest.raises(RemoteError, match="soft limits"):
         axis.move_to_um(1e6)
-    belt: Belt = RemoteBelt(box.client, box.bus)
-    belt.start_belt()
+    belt = RemoteBelt(box.client, box.bus)
+    of_routine: Belt = belt
+    of_routine.start_belt()
     seen: list[str] = []
-    box.until(lambda: bool(seen.extend(str(event.kind.value) for event in belt.poll())) or "encoder" in seen)
-    belt.stop_belt()
-    tube = RemoteTube(box.client)
-    tube.warm_up()
-    tube.beam_on()
+
+    def heard() -> bool:
+        seen.extend(event.kind for event in of_routine.poll())
+        return "encoder" in seen
+
+    box.until(heard)
+    of_routine.stop_belt()
+    tube = RemoteTube(box.client, ma=1.0)
+    tube.on(0.5)
     assert tube.status().state == "on"
-    tube.beam_off()
+    assert tube.kilovolts() == pytest.approx(80, rel=0.02)
+    assert tube.status().values["ma"] == pytest.approx(0.5, rel=0.02)
+    tube.off()
     with pytest.raises(RemoteError, match="m9"):
-        RemoteAxis(box.client, "m9").position_um()
+        RemoteAxis(box.client, "m9").position()
 
 
 def test_the_command_line_shows_and_commands(box: Box) -> None:
