@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from types import FrameType
 
+from firmware_bridge.detector_settings import SettingsError
 from firmware_bridge.emulator import fault_script, lane_file
 from firmware_bridge.emulator.fault_script import FaultScriptError
 from firmware_bridge.emulator.plan import Plan, PlanError, PlanItem, load_plan
@@ -57,7 +58,12 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     args.truth.parent.mkdir(parents=True, exist_ok=True)
-    with Rig(lane, plan, args.dev_dir, args.truth, args.config, scripts) as rig:
+    try:
+        made = Rig(lane, plan, args.dev_dir, args.truth, args.config, scripts)
+    except (OSError, SettingsError) as error:
+        logging.error("%s", error)
+        return 2
+    with made as rig:
         rig.frame()
         sys.stdout.write("READY\n")
         sys.stdout.flush()

@@ -31,6 +31,8 @@ from firmware_bridge.tube_packets import Command
 _LOG = logging.getLogger(__name__)
 #: Thresholds T1 and T2 by tube voltage, eV (physics.md 2, an assumption there).
 THRESHOLDS_EV: Final = {80: (20_000, 40_000), 120: (20_000, 50_000)}
+#: Devices that nobody calls move on this often, s; the belt controller, which follows the frames, whenever asked.
+PERIOD_S: Final = 0.004
 #: Beside the links: where every axis stood when the scanner ended.
 POSITIONS_FILE: Final = "positions.json"
 
@@ -86,6 +88,7 @@ class Devices:
 
     def __init__(self, lane: LaneFile, folder: Path) -> None:
         self._scanner = lane.scanner
+        self._called, self._due_s = True, 0.0
         self._seed = lane.emulator.seed
         self._file = folder / POSITIONS_FILE
         self.stages = stages.make(_read_positions(self._file))
@@ -94,6 +97,8 @@ class Devices:
         self.detector = _detector(lane)
         devices: dict[str, Device] = {"belt": self.belt, "tube": self.tube, **stages.controllers(self.stages)}
         self.lines: dict[str, Line] = {}
+        #: TCP ports, by line.
+        self.ports: dict[str, int] = {}
         try:
             for name, device in devices.items():
                 self._add(name, device, partial(PtyPort, folder / name))
@@ -114,7 +119,7 @@ class Devices:
             nonlocal port
             made = TcpPort(lane.control.host, port, self.detector.new_connection)
             # Chosen by the system or not: it comes back where it was.
-            port = made.port
+            port = self.ports["detector-control"] = made.port
             _LOG.info("detector control listens on %s:%d", lane.control.host, port)
             return made
 
@@ -126,8 +131,12 @@ class Devices:
 
     def serve(self, now_s: float) -> None:
         """Let every device handle what has come; the safety contact of the belt controller reaches the tube."""
-        for line in self.lines.values():
-            line.step(now_s)
+        if self._called or now_s >= self._due_s:
+            self._called, self._due_s = False, now_s + PERIOD_S
+            for line in self.lines.values():
+                line.step(now_s)
+        else:
+            self.lines["belt"].step(now_s)
         if self.tube.interlock_closed != self.belt.beam_permitted:
             self.tube.set_interlock(self.belt.beam_permitted)
 
@@ -137,7 +146,7 @@ class Devices:
 
     def wait(self, timeout_s: float) -> None:
         """Wait until a device hears something, at most ``timeout_s``."""
-        select.select(self.descriptors(), (), (), timeout_s)
+        self._called = bool(select.select(self.descriptors(), (), (), timeout_s)[0])
 
     def positions(self) -> dict[str, float]:
         """Where every axis really is, µm and mrad."""

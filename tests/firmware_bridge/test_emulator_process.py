@@ -1,114 +1,24 @@
 """The emulated scanner as a process, met only through its socket, its serial lines and its files."""
 
-import json
 import os
 import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from firmware_bridge.belt import BeltController, BeltEvent, LinkError
-from firmware_bridge.detector import DetectorStats, DetectorStream, Frame
+from firmware_bridge.belt import BeltController
+from firmware_bridge.detector import Frame
 from firmware_bridge.emulator.lane_file import read
 from firmware_bridge.motion import EspAxis
-
-ROWS = 16
-LANE = """
-[scanner]
-native_rows = 64
-row_binning = 4
-frame_rate_hz = 150
-belt_speed_mm_s = 90
-[detector]
-port = {port}
-[emulator]
-time_scale = 2
-bag_gap_mm = 25
-dead_pixels = 0.0
-hot_pixels = 0.0
-"""
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
-@dataclass
-class Seen:
-    """What came in while a plan ran."""
-
-    frames: list[Frame] = field(default_factory=list)
-    events: list[BeltEvent] = field(default_factory=list)
-    stats: DetectorStats | None = None
-
-
-@dataclass
-class Scanner:
-    """One emulator process."""
-
-    folder: Path
-    process: subprocess.Popen[str]
-    stream: DetectorStream
-
-    def wait_ready(self) -> None:
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline() == "READY\n"
-
-    def truth(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (self.folder / "truth.jsonl").read_text().splitlines()]
-
-    def run_to_end(self, belt: BeltController) -> Seen:
-        """Take frames and events until the process ends by itself."""
-        seen = Seen()
-        while self.process.poll() is None:
-            seen.frames += self.stream.receive(0.05)
-            try:
-                belt.heartbeat()
-                seen.events += [e for e in belt.poll() if e.kind != "encoder"]
-            except LinkError:
-                break
-        assert self.process.wait(10) == 0
-        seen.frames += self.stream.receive(0.5)
-        seen.stats = self.stream.stats
-        return seen
-
-
-Launch = Callable[[list[dict[str, Any]]], Any]
+from tests.firmware_bridge.scanner_process import Launch, launcher, refused
 
 
 @pytest.fixture
 def launch(tmp_path: Path) -> Launch:
-    @contextmanager
-    def start(items: list[dict[str, Any]]) -> Iterator[Scanner]:
-        port = free_port()
-        lane, plan = tmp_path / "lane.toml", tmp_path / "plan.json"
-        lane.write_text(LANE.format(port=port))
-        plan.write_text(json.dumps({"items": items}))
-        command = [sys.executable, "-m", "firmware_bridge.emulator", "--config", str(lane), "--plan", str(plan)]
-        command += ["--dev-dir", str(tmp_path / "dev"), "--truth", str(tmp_path / "truth.jsonl"), "--exit-at-end"]
-        with (
-            DetectorStream("127.0.0.1", port, ROWS, buffer_mib=8, fifo_priority=0) as stream,
-            subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process,
-        ):
-            try:
-                scanner = Scanner(tmp_path, process, stream)
-                scanner.wait_ready()
-                yield scanner
-            finally:
-                process.kill()
-
-    return start
+    return launcher(tmp_path)
 
 
 def mean_near(frames: list[Frame], u_um: float, lane: Path) -> float:
@@ -241,9 +151,6 @@ def test_sigterm_ends_it_and_the_axis_keeps_its_place(launch: Launch) -> None:
 )
 def test_bad_files_are_named(tmp_path: Path, lane: str, plan: str, words: str) -> None:
     (tmp_path / "lane.toml").write_text(lane)
-    (tmp_path / "plan.json").write_text(plan)
-    command = [sys.executable, "-m", "firmware_bridge.emulator", "--config", str(tmp_path / "lane.toml")]
-    command += ["--plan", str(tmp_path / "plan.json"), "--dev-dir", str(tmp_path), "--truth", str(tmp_path / "t")]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert result.returncode == 2
-    assert words in result.stderr
+    code, said = refused(tmp_path, plan, "--config", str(tmp_path / "lane.toml"))
+    assert code == 2
+    assert words in said
