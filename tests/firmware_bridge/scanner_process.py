@@ -4,6 +4,7 @@ import json
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -124,6 +125,13 @@ def frames_of(stream: DetectorStream, number: int) -> list[Frame]:
         assert new
         frames += new
     return frames
+
+
+def falls_silent(stream: DetectorStream) -> None:
+    """Take what is still under way, until half a second brings nothing."""
+    deadline = time.monotonic() + 20.0
+    while stream.receive(0.5):
+        assert time.monotonic() < deadline
 
 
 def refused(folder: Path, plan: str, *more: str) -> tuple[int, str]:
