@@ -88,6 +88,8 @@ class Devices:
 
     def __init__(self, lane: LaneFile, folder: Path) -> None:
         self._scanner = lane.scanner
+        #: The generator's own interlock loop, besides the contact of the belt controller.
+        self._tube_loop_open = False
         self._called, self._due_s = True, 0.0
         self._seed = lane.emulator.seed
         self._file = folder / POSITIONS_FILE
@@ -127,6 +129,8 @@ class Devices:
 
     def inject(self, device: str, fault: str, value: float) -> None:
         """Begin or heal one fault of one device."""
+        if (device, fault) == ("tube", "interlock"):
+            self._tube_loop_open = bool(value)
         (self.stages[device] if device in self.stages else self.lines[device]).inject(fault, value)
 
     def serve(self, now_s: float) -> None:
@@ -137,8 +141,9 @@ class Devices:
                 line.step(now_s)
         else:
             self.lines["belt"].step(now_s)
-        if self.tube.interlock_closed != self.belt.beam_permitted:
-            self.tube.set_interlock(self.belt.beam_permitted)
+        closed = self.belt.beam_permitted and not self._tube_loop_open
+        if self.tube.interlock_closed != closed:
+            self.tube.set_interlock(closed)
 
     def descriptors(self) -> Iterable[int]:
         """What to wait on."""

@@ -114,6 +114,17 @@ def test_the_safety_contact_of_the_belt_controller_takes_the_beam_down(tmp_path:
         assert tube.status().state != "on"
 
 
+def test_the_generators_own_interlock_holds_whatever_the_belt_controller_says(tmp_path: Path) -> None:
+    with served(tmp_path) as devices, XRayTube(tmp_path / "tube") as tube:
+        devices.inject("tube", "interlock", 1.0)
+        devices.inject("belt", "interlock", 1.0)
+        devices.inject("belt", "interlock", 0.0)
+        time.sleep(0.05)
+        assert not tube.status().interlock_closed
+        devices.inject("tube", "interlock", 0.0)
+        until(lambda: tube.status().interlock_closed)
+
+
 def test_the_beam_scales_with_current_and_the_square_of_the_voltage(tmp_path: Path) -> None:
     with served(tmp_path) as devices, XRayTube(tmp_path / "tube") as tube:
         tube.warm_up()

@@ -36,6 +36,13 @@ def test_every_shipped_scenario_is_valid_and_has_a_name_of_its_own() -> None:
     assert len({s.title for s in scripts}) == len(scripts)
 
 
+def test_the_page_names_every_device_and_every_fault() -> None:
+    page = (Path(__file__).parents[2] / "docs/reference/emulated-scanner.md").read_text(encoding="utf-8")
+    known = catalogue()
+    assert not [name for name in known if f"`{name}`" not in page]
+    assert not [fault for faults in known.values() for fault in faults if f"`{fault}`" not in page]
+
+
 def test_a_file_is_read_by_its_path(tmp_path: Path) -> None:
     path = tmp_path / "Mine.toml"
     path.write_text('title = "mine"\n' + STEP)

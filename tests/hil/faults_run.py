@@ -62,6 +62,13 @@ class Outcome:
     ready_s: float | None
     good_s: float | None
 
+    @property
+    def as_expected(self) -> bool:
+        """One final verdict per bag, each for one of the reasons that the scenario names."""
+        expected = {item.bag: item.reasons for item in self.script.expect}
+        right = all(reason in expected.get(bag, (None,)) for bag, reason in enumerate(self.reasons, 1))
+        return right and self.finals == (1,) * self.script.bags
+
     def line(self) -> dict[str, Any]:
         """For the report."""
         return {
