@@ -11,7 +11,7 @@ import numpy.typing as npt
 from calibration import curves as curve_step
 from calibration.bundle import Bundle
 from calibration.manifest import Manifest
-from calibration.pixels import U8, live_rows
+from calibration.pixels import U8, group_means, live_rows
 from calibration.steps import Limits
 from firmware_bridge.scanner import BINS, COLUMNS, Scanner
 from kernels.types import IlluminationCurves, OffsetPrior
@@ -44,14 +44,15 @@ def build_bundle(
     if flat.shape != shape or scan.shape != (len(positions_um), *shape):
         raise ValueError(f"flat {flat.shape} and scan {scan.shape} do not fit {len(positions_um)} positions of {shape}")
     good = np.ones(shape, np.uint8) if good is None else good
-    full, paper, _ = curve_step.fit(
-        positions_um, scan, good, frames_per_position=frames_per_position, scanner=scanner, limits=limits
-    )
-    curve_step.check_working_point(full, working_point_um, limits)
+    fitted = curve_step.fit(
+        positions_um, group_means(scan, good), good,
+        frames_per_position=frames_per_position, scanner=scanner, limits=limits,
+    )  # fmt: skip
+    curve_step.check_working_point(fitted.full, working_point_um, limits)
     return assemble(
         scanner,
-        curves=full,
-        curves_paper=paper,
+        curves=fitted.full,
+        curves_paper=fitted.paper,
         flat=flat,
         good=good,
         prior=prior,

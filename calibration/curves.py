@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 import kernels
-from calibration.pixels import U8, group_means, live_rows
+from calibration.pixels import U8, live_rows
 from calibration.steps import CalibrationError, Limits
 from firmware_bridge.scanner import COLUMNS, GROUPS, Scanner
 from kernels.types import IlluminationCurves, Model
@@ -18,6 +19,9 @@ F64 = npt.NDArray[np.float64]
 
 #: The Cramér-Rao table of physics.md 3 is printed for this many counts at the curve's peak.
 TABLE_COUNTS = 1e4
+#: Order of the unknowns in the table.
+NAMES = ("transmission", "refraction", "dark_field", "offset")
+DARK_FIELD = 2
 #: Working points that the table is searched over, µm.
 TABLE_RANGE_UM = np.arange(-15.0, 26.0, 2.5)
 #: Counting noise may exceed its expectation by this many of its standard deviations.
@@ -28,22 +32,34 @@ ROWS_AT_A_TIME = 16
 TABLE_ROWS = 5
 
 
+class Fitted(NamedTuple):
+    """Curves in the wrapped and in the printed form, what was measured on the way, the rms ``residual`` over the peak
+    (2, rows) and the ``visibility`` (2, rows, 4): largest minus smallest over their sum, of the measured points.
+    """
+
+    full: IlluminationCurves
+    paper: IlluminationCurves
+    values: dict[str, float]
+    residual: F32
+    visibility: F32
+
+
 def fit(
     positions_um: F64,
-    scan: F32,
+    flats: F32,
     good: U8,
     *,
     frames_per_position: int,
     scanner: Scanner,
     limits: Limits,
     tick: Callable[[float], None] = lambda fraction: None,
-) -> tuple[IlluminationCurves, IlluminationCurves, dict[str, float]]:
-    """Curves in the wrapped and in the printed form, and what was measured on the way.
+) -> Fitted:
+    """Fit both forms.
 
-    ``positions_um`` (P,), ``scan`` (P, 2, rows, columns) mean counts per frame; ``tick`` is called now and then with
-    the fraction done. :class:`CalibrationError` when the curves are flat, misfit the model, or lie where they cannot.
+    ``positions_um`` (P,), ``flats`` (P, 4, 2, rows) group means of counts per frame; ``tick`` is called now and then
+    with the fraction done. :class:`CalibrationError` when the curves are flat, misfit the model, or lie where they
+    cannot.
     """
-    flats = group_means(scan, good)
     peak, mean = flats.max(axis=0), flats.mean(axis=0)
     brightest = float(np.median(peak))
     if brightest < limits.min_counts:
@@ -85,7 +101,8 @@ def fit(
             "Something lies in the beam, or tube or mask moved during the scan: clear the belt and calibrate again",
         )
     _check_shape(curves, live, scanner, limits)
-    return curves, paper, values
+    visibility = ((peak - flats.min(axis=0)) / np.maximum(peak + flats.min(axis=0), 1e-9)).transpose(1, 2, 0)
+    return Fitted(curves, paper, values, residual, np.ascontiguousarray(visibility, np.float32))
 
 
 def _fit_rows(
@@ -123,26 +140,33 @@ def _check_shape(curves: IlluminationCurves, live: npt.NDArray[np.bool_], scanne
         )
 
 
-def working_point_table(curves: IlluminationCurves, model: Model = "full") -> dict[float, float]:
-    """sd of τ² (µm²) at 1e4 counts over working points (µm): the worse bin, the worst of some rows."""
+def working_point_table(curves: IlluminationCurves, model: Model = "full") -> F64:
+    """Cramér-Rao 1-σ of t, Δ, τ², o over TABLE_RANGE_UM at 1e4 counts, (n, 4).
+
+    The worse bin, and the worst of some rows.
+    """
     rows = np.linspace(0, curves.floor.shape[1] - 1, TABLE_ROWS).astype(int)
-    return {float(x0): _worst_sd(curves, float(x0), model, rows) for x0 in TABLE_RANGE_UM}
+    return np.stack([_worst_sd(curves, float(x0), model, rows) for x0 in TABLE_RANGE_UM])
 
 
-def _worst_sd(curves: IlluminationCurves, x0_um: float, model: Model, rows: npt.NDArray[np.int_]) -> float:
-    worst = 0.0
+def _worst_sd(curves: IlluminationCurves, x0_um: float, model: Model, rows: npt.NDArray[np.int_]) -> F64:
+    worst = np.zeros(len(NAMES))
     for row in np.unique(rows):
-        sd = np.asarray(kernels.cramer_rao(curves, x0_um, TABLE_COUNTS, model, row=int(row))["dark_field"])
-        worst = max(worst, float(np.where(np.isfinite(sd), sd, np.inf).max()))
+        bounds = kernels.cramer_rao(curves, x0_um, TABLE_COUNTS, model, row=int(row))
+        sd = np.stack([np.asarray(bounds[name]) for name in NAMES])
+        worst = np.maximum(worst, np.where(np.isfinite(sd), sd, np.inf).max(axis=1))
     return worst
 
 
-def check_working_point(curves: IlluminationCurves, x0_um: float, limits: Limits) -> dict[str, float]:
-    """sd of τ² at ``x0_um``; :class:`CalibrationError` when (t, τ², o) are close to singular there."""
-    table = working_point_table(curves)
+def check_working_point(
+    curves: IlluminationCurves, x0_um: float, limits: Limits
+) -> tuple[dict[str, float], dict[str, F64]]:
+    """sd of τ² at ``x0_um``, and the tables; :class:`CalibrationError` when (t, τ², o) are close to singular there."""
+    full, tied = working_point_table(curves), working_point_table(curves, "map")
+    table = dict(zip(TABLE_RANGE_UM.tolist(), full[:, DARK_FIELD].tolist(), strict=True))
     best_x0 = min(table, key=lambda x: (table[x], abs(x - x0_um)))
     rows = np.linspace(0, curves.floor.shape[1] - 1, TABLE_ROWS).astype(int)
-    here = _worst_sd(curves, x0_um, "full", rows)
+    here = float(_worst_sd(curves, x0_um, "full", rows)[DARK_FIELD])
     if not here <= limits.max_singularity * table[best_x0]:
         good = [x for x, sd in table.items() if sd <= limits.max_singularity * table[best_x0]]
         nearest = min(good, key=lambda x: abs(x - x0_um))
@@ -152,4 +176,5 @@ def check_working_point(curves: IlluminationCurves, x0_um: float, limits: Limits
             f"{TABLE_COUNTS:g} counts, {table[best_x0]:.0f} µm² at x0 = {best_x0:+.1f} µm",
             f"Set calibration.working_point_um = {nearest:g} in the configuration",
         )
-    return {"working_point_um": x0_um, "sd_dark_field_um2": here, "best_sd_dark_field_um2": table[best_x0]}
+    values = {"working_point_um": x0_um, "sd_dark_field_um2": here, "best_sd_dark_field_um2": table[best_x0]}
+    return values, {"x0_um": TABLE_RANGE_UM, "sd_full": full, "sd_map": tied}

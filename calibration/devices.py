@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -47,14 +48,34 @@ class Detector(Protocol):
 
 
 class Axis(Protocol):
-    """The x axis of the sample mask."""
+    """One axis of a mask, µm or mrad."""
 
-    def position_um(self) -> float:
-        """Where it stands, µm."""
+    def position(self) -> float:
+        """Where it stands."""
         ...
 
-    def move_to_um(self, x: float) -> None:
-        """Move to ``x`` µm and return when there."""
+    def move_to(self, target: float) -> None:
+        """Move to ``target`` and return when there."""
+        ...
+
+    def limits(self) -> tuple[float, float]:
+        """Lowest and highest place it may be sent to."""
+        ...
+
+
+class Source(Protocol):
+    """The x-ray source."""
+
+    def on(self, part: float = 1.0) -> None:
+        """X-rays on at the scanner's voltage and ``part`` of its current; returns when both are reached."""
+        ...
+
+    def off(self) -> None:
+        """X-rays off; returns when no more come."""
+        ...
+
+    def kilovolts(self) -> float:
+        """Measured voltage, kV."""
         ...
 
 
@@ -86,3 +107,17 @@ class Belt(Protocol):
     def stop_belt(self) -> None:
         """Stop the belt."""
         ...
+
+
+@dataclass(frozen=True)
+class Devices:
+    """Everything that the routine moves, switches and reads. ``axes``: by name, at least those of :data:`AXES`."""
+
+    detector: Detector
+    axes: Mapping[str, Axis]
+    belt: Belt
+    source: Source
+
+
+#: Axes of the sample mask, which is aligned to the detector mask: only how the two stand to each other counts.
+AXES = ("m1_x", "m1_z", "m1_rot_z", "m1_rot_x")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from firmware_bridge.scanner import GROUPS
+from calibration.recorder import Average
+from firmware_bridge.scanner import BINS, GROUPS
 
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
@@ -19,6 +20,45 @@ FANO = (0.4, 2.5)
 #: Fewer good pixels than this in one group of one row make the row useless for that group.
 MIN_GOOD_PER_GROUP = 8
 _MAD_TO_SIGMA = 1.4826
+#: Kinds of the pixel map.
+GOOD, DEAD, HOT, NOISY = range(4)
+#: A pixel is dead when fewer counts than this part of its neighbours' come; it must be less by this many σ as well.
+DEAD_FRACTION, DEAD_SIGMA = 0.5, 6.0
+#: Variance over mean is itself uncertain; it must miss its limits by this many σ.
+FANO_SIGMA = 6.0
+
+
+def pixel_kinds(light: Average, hot: npt.NDArray[np.bool_]) -> U8:
+    """What each pixel is, (rows, columns) uint8, from frames at one mask position and the ``hot`` ones of the dark.
+
+    Half of the groups may stand in the dark of their curves: what few photons cannot tell is left to the fine scan.
+    """
+    mean, frames = light.mean.astype(np.float64), light.frames
+    kinds = np.zeros(mean.shape[1:], np.uint8)
+    variance = light.scatter / max(frames - 1, 1)
+    fano = np.divide(variance, mean, out=np.ones_like(mean), where=mean > 0)
+    sd = np.sqrt(2.0 / max(frames - 1, 1) + 1.0 / np.maximum(frames * mean, 1.0))
+    noisy = (fano < FANO[0] - FANO_SIGMA * sd) | (fano > FANO[1] + FANO_SIGMA * sd)
+    kinds[noisy.any(axis=0)] = NOISY
+    for group in range(GROUPS):
+        block = mean[..., group::GROUPS]
+        centre = np.median(block, axis=-1, keepdims=True)
+        spread = _MAD_TO_SIGMA * np.median(np.abs(block - centre), axis=-1, keepdims=True)
+        high = (block - centre > OUTLIER_SIGMA * np.maximum(spread, np.sqrt(centre / frames))) & (block > 2 * centre)
+        # In units of counts over all frames, both bins together: a dead crystal is dead in both.
+        total, expected = frames * block.sum(axis=0), frames * centre.sum(axis=0)
+        dead = (total < DEAD_FRACTION * expected) & (expected - total > DEAD_SIGMA * np.sqrt(expected))
+        view = kinds[:, group::GROUPS]
+        view[high.any(axis=0)] = HOT
+        view[dead] = DEAD
+    kinds[hot] = HOT
+    return kinds
+
+
+def usable(kinds: U8) -> U8:
+    """Mask (2, rows, columns) of the good ones."""
+    good = (kinds == GOOD).astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(good, (len(BINS), *kinds.shape)))
 
 
 def good_pixels(mean: F32, fano: F32) -> U8:

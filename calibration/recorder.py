@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +18,8 @@ F32 = npt.NDArray[np.float32]
 
 #: A drain ends after this many frames: the source is then faster than the reader, which is a fault of its own.
 _MAX_DRAIN = 20_000
+#: Pause between two looks at the stream while nobody wants its frames, s.
+_IDLE_S = 0.02
 
 
 class Average(NamedTuple):
@@ -42,6 +46,23 @@ class Recorder:
         drained = 0
         while drained < _MAX_DRAIN and (late := self._detector.receive(0.0)):
             drained += len(late)
+
+    @contextmanager
+    def idle(self) -> Iterator[None]:
+        """Drop the frames that arrive while the caller waits for another device: the stream's buffer must not fill."""
+        done = threading.Event()
+
+        def drop() -> None:
+            while not done.wait(_IDLE_S):
+                self._detector.receive(0.0)
+
+        thread = threading.Thread(target=drop, name="calibration-idle")
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
 
     def stream(self, step: str) -> Iterator[Frame]:
         """Frames as they come, for ever; :class:`CalibrationError` when none comes in time."""

@@ -28,23 +28,45 @@ class Report:
 
 Progress = Callable[[Report], None]
 
-#: The steps in their order, with what the operator reads while they run.
+#: The steps in their order, with what the operator reads while they run. The beam comes before the pixels: a tube
+#: that is off must not look like a dead detector.
 STEPS: dict[str, str] = {
-    "beam": "frames arrive, beam on, belt still",
-    "scan": "flat mask scan",
-    "pixels": "dead and hot pixels",
+    "dark": "tube off: dark counts, noise",
+    "beam": "beam on, belt still, profile, linearity",
+    "pixels": "dead, hot and noisy pixels",
+    "align": "alignment of the sample mask",
+    "scan": "fine flat mask scan",
     "curves": "illumination curves, equation (1)",
-    "working-point": "move to the working point",
+    "working-point": "choice of the working point",
     "flat": "flat at the working point",
     "tray": "reference tray through the beam",
     "prior": "offset as a function of transmission",
 }
+#: What ``darklane calibrate --full`` adds: strips of known materials on the belt, behind the tray.
+FULL_STEPS: dict[str, str] = {
+    "linearity": "thickness linearisation from step wedges",
+    "regions": "reference samples in the ratio space",
+    "verification": "phantom that no fit has seen",
+}
+TITLES = STEPS | FULL_STEPS
 
 
 @dataclass(frozen=True)
 class Settings:
     """Sizes of the recordings. Defaults take less than a minute at 119 frames/s."""
 
+    dark_frames: int = 24
+    pixel_frames: int = 96
+    #: Parts of the tube current at which the count rate is checked; the last is 1.
+    currents: tuple[float, ...] = (0.4, 0.7, 1.0)
+    #: Coarse mask scan over one period of the mask, repeated until the phase is level.
+    align_positions: int = 15
+    align_frames: int = 4
+    align_rounds: int = 4
+    #: Along the beam and tilt: visibility at three places this far apart, µm and mrad.
+    pitch_frames: int = 40
+    pitch_span_um: float = 450.0
+    pitch_span_mrad: float = 10.0
     scan_half_width_um: float = 40.0
     scan_positions: int = 41
     frames_per_position: int = 12
@@ -62,8 +84,19 @@ class Settings:
 class Limits:
     """A step that misses its limit ends the calibration."""
 
-    #: Pixels that count anything at all, as a fraction.
-    min_lit: float = 0.5
+    #: Dark counts per frame and pixel with the tube off, mean over the pixels that are not hot.
+    max_dark_counts: float = 0.05
+    #: Pixels that count anything at all with the beam on, as a fraction; below it the beam is off.
+    min_lit: float = 0.2
+    #: Measured tube voltage against that of [scanner], as a fraction.
+    max_kv_error: float = 0.02
+    #: Counts against tube current: departure from proportional, as a fraction.
+    max_rate_error: float = 0.03
+    #: Rotation about the beam left after alignment, mrad, and place of the mask, µm.
+    max_rotation_mrad: float = 0.05
+    max_place_um: float = 1.0
+    #: Largest minus smallest curve centre over the field (5 to 95 %) that may be left: masks bend.
+    max_phase_spread_um: float = 15.0
     #: Mean counts per frame and good pixel somewhere in the scan; below it the fits drown in noise.
     min_counts: float = 0.5
     #: Detector frames missing while the belt carries the tray, as a fraction.

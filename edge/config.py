@@ -144,6 +144,9 @@ class Calibration(_Table):
 
     working_point_um: float = Field(-5.0, description="x0: where the sample mask stands during a scan, µm")
     max_age_h: float = Field(24.0, gt=0)
+    limits: dict[str, float | tuple[float, float]] = Field(
+        default_factory=dict, description="limits of 'darklane calibrate' that differ from calibration/steps.py"
+    )
     max_air_scale: float = Field(0.05, gt=0, description="tube output may differ by this fraction, then EXPIRED")
 
 

@@ -125,7 +125,7 @@ class Lane:
 
     def _calibrate(self, config_file: Path) -> None:
         self.say("no valid calibration: calibrating")
-        command = [sys.executable, "-m", "edge.commands", "calibrate", "--config", str(config_file)]
+        command = [sys.executable, "-m", "edge.commands", "calibrate", "--config", str(config_file), "--no-report"]
         code = subprocess.run(command, check=False).returncode
         if code != 0:
             raise LaneError(f"calibration failed (exit code {code}); see above, and {self.config.state_dir / 'log'}")

@@ -79,6 +79,11 @@ class Scanner(BaseModel):
         """Belt travel between two frames, µm."""
         return self.belt_speed_mm_s * 1e3 / self.frame_rate_hz
 
+    def row_heights_mm(self) -> tuple[float, ...]:
+        """Height of every (binned) row above the middle of the field, at M1, mm (rows,)."""
+        pitch_mm = self.m1_period_um * self.row_binning / 1e3
+        return tuple((row + 0.5 - self.rows / 2) * pitch_mm for row in range(self.rows))
+
     def column_offsets_um(self) -> tuple[float, ...]:
         """m (c p + d_g) of every column c: where its line of sight crosses the object plane, µm (COLUMNS,)."""
         m, p = self.magnification, self.m1_period_um

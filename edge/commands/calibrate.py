@@ -1,4 +1,4 @@
-"""``darklane calibrate``: the field routine on the lane's own devices."""
+"""``darklane calibrate``: the field routine on the lane's own devices, or on an emulated scanner."""
 
 from __future__ import annotations
 
@@ -6,70 +6,129 @@ import getpass
 import json
 import platform
 import time
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
+from calibration import sequence
 from calibration.bundle import Bundle
-from calibration.first import calibrate as run_routine
+from calibration.devices import AXES, Devices
 from calibration.manifest import DeviceIdentity, Manifest
-from calibration.steps import STEPS, CalibrationError, Report, Settings
+from calibration.session import Session
+from calibration.steps import CalibrationError, Limits, Report, Settings
 from edge.commands import options
 from edge.commands.beam import Beam
+from edge.commands.calibrate_emulated import EmulatedRun
+from edge.commands.calibrate_view import View, print_report, print_summary
 from edge.commands.options import ConfigOption, JsonOption, StateDirOption, configuration, fail
 from edge.config import Config
+from edge.emulated import EmulatorError
 from firmware_bridge.belt import BeltController, BeltError, LinkError
 from firmware_bridge.detector import DetectorError, DetectorStream
-from firmware_bridge.motion import AxisError, EspAxis
+from firmware_bridge.motion import AxisError, open_axes
 from firmware_bridge.tube import TubeError
 
 _UNCHANGED = "The calibration that was active stays so."
 
 
-def calibrate(config: ConfigOption = None, state_dir: StateDirOption = None, json_: JsonOption = False) -> None:
-    """Calibrate the lane: mask scan, curves, flat, reference tray. Takes under a minute.
+def calibrate(
+    config: ConfigOption = None,
+    state_dir: StateDirOption = None,
+    json_: JsonOption = False,
+    report: Annotated[bool, typer.Option(help="Write the report (HTML and PDF) into the session's folder.")] = True,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Repeat every step of an interrupted run too.")] = False,
+    emulate: Annotated[bool, typer.Option("--emulate", help="Start an emulated scanner for this run.")] = False,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="With --emulate: which scanner.")] = 1,
+    misaligned: Annotated[
+        bool,
+        typer.Option("--misaligned", help="With --emulate: mask out of place, 0.5 % bad pixels, tube that drifts."),
+    ] = False,
+) -> None:
+    """Calibrate the lane: alignment, mask scan, curves, flat, reference tray. Takes about a minute.
 
     Before: stop the lane, clear the belt, put the reference tray on it before the light barrier, and close every
     door: this command switches the x-rays on. After: the beam is off, the new calibration is active. If a step fails,
-    the one before stays active.
+    the one before stays active; a run that was interrupted within the last hour goes on where it stopped.
     """
     settings = configuration(config, state_dir)
-    view = _View(options.console(stderr=json_))
+    if misaligned and not emulate:
+        fail("--misaligned is for the emulated scanner: add --emulate")
+    view = View(options.console(stderr=json_))
     started = time.monotonic()
     try:
-        with view:
-            bundle = _on_devices(settings, view)
+        with ExitStack() as stack:
+            stack.enter_context(view)
+            if emulate:
+                settings = EmulatedRun.configuration(settings, seed, misaligned=misaligned)
+            session = _session(settings, fresh)
+            if emulate:
+                stack.enter_context(EmulatedRun(settings, session))
+            bundle = _on_devices(settings, session, view)
     except CalibrationError as error:
         fail(f"{error}. {_UNCHANGED}", 1)
+    except EmulatorError as error:
+        fail(f"{error}\n{_UNCHANGED}", 1)
     except (DetectorError, BeltError, AxisError, TubeError, LinkError) as error:
         fail(f"{error}\nA device serves one program at a time: stop the lane first. {_UNCHANGED}", 1)
     except KeyboardInterrupt:
-        fail(f"interrupted; the beam is off, the belt is stopped. {_UNCHANGED}", 130)
-    path = bundle.save(settings.state_dir / "calibration")
+        fail(f"interrupted; the beam is off, the belt is stopped. {_UNCHANGED} Start again to go on", 130)
+    folder = settings.state_dir / "calibration"
+    path = bundle.save(folder)
+    session.record.bundle_id = bundle.id
+    session.save()
     seconds = time.monotonic() - started
+    exposures = sum(step.exposures for step in session.record.steps)
     if json_:
-        typer.echo(
-            json.dumps({"calibration_id": bundle.id, "file": str(path), "seconds": round(seconds, 1)} | view.values)
-        )
-        return
-    view.console.print(_summary(view.values))
-    exposures = view.values.get("prior", {}).get("exposures", 0)
-    view.console.print(
-        f"{bundle.id} is active ({path}); {exposures:.0f} exposures, {seconds:.0f} s",
-        highlight=False, soft_wrap=True, markup=False,
-    )  # fmt: skip
+        steps = {step.step: step.values for step in session.record.steps}
+        summary = {"calibration_id": bundle.id, "file": str(path), "session": str(session.folder),
+                   "seconds": round(seconds, 1), "exposures": exposures}  # fmt: skip
+        typer.echo(json.dumps(summary | steps))
+    else:
+        print_summary(view.console, session)
+        line = f"{bundle.id} is active ({path}); {exposures} exposures, {seconds:.0f} s"
+        view.console.print(line, highlight=False, soft_wrap=True, markup=False)
+    if report:
+        print_report(view.console, session, folder)
 
 
-def _on_devices(settings: Config, view: _View) -> Bundle:
-    detector, m1_x = settings.detector, settings.motion.axes["m1_x"]
-    scanner = settings.scanner
+def _session(settings: Config, fresh: bool) -> Session:
+    return sequence.session_for(
+        settings.state_dir / "calibration",
+        settings.scanner,
+        settings=_settings(settings),
+        limits=_limits(settings),
+        about=_about(settings),
+        fresh=fresh,
+    )
+
+
+def _settings(settings: Config) -> Settings:
+    return Settings(working_point_um=settings.calibration.working_point_um, lead_air_mm=settings.belt.lead_air_mm)
+
+
+def _limits(settings: Config) -> Limits:
+    """The limits with those that the configuration overrides; ends the command on a name that there is not."""
+    given = settings.calibration.limits
+    unknown = sorted(given.keys() - Limits.__dataclass_fields__.keys())
+    if unknown:
+        fail(f"calibration.limits.{unknown[0]}: no such limit; there are {', '.join(Limits.__dataclass_fields__)}")
+    return Limits(**given)  # type: ignore[arg-type]
+
+
+def _on_devices(settings: Config, session: Session, view: View) -> Bundle:
+    detector, scanner, motion = settings.detector, settings.scanner, settings.motion
+    axes = {name: motion.axes[name].model_dump() for name in AXES}
+    controllers = {
+        name: {"protocol": table.protocol, "port": _port(settings, table.port)}
+        for name, table in motion.controllers.items()
+    }
     with (
         # First: while the tube warms up nobody takes the detector's frames.
         Beam(settings.device_path(settings.tube.port), scanner.tube_kv, scanner.tube_ma, view.say) as beam,
+        open_axes(controllers, axes) as opened,
+        BeltController(settings.device_path(settings.belt.port)) as belt,
         DetectorStream(
             detector.host,
             detector.port,
@@ -77,76 +136,32 @@ def _on_devices(settings: Config, view: _View) -> Bundle:
             buffer_mib=detector.receive_buffer_mib,
             fifo_priority=detector.fifo_priority,
         ) as stream,
-        BeltController(settings.device_path(settings.belt.port)) as belt,
-        EspAxis(settings.device_path(Path(settings.motion.controllers[m1_x.controller].port)), m1_x.axis) as mask,
     ):
+        about = _about(settings)
+        devices = {
+            "belt controller": DeviceIdentity(serial=belt.name, firmware="{}.{}".format(*belt.firmware)),
+            "x-ray generator": DeviceIdentity(firmware=beam.tube.firmware),
+        }
 
-        def report(progress: Report) -> None:
+        def progressed(progress: Report) -> None:
             beam.keep()
             view.report(progress)
 
-        return run_routine(
-            stream,
-            mask,
-            belt,
-            settings.scanner,
-            report,
-            settings=Settings(
-                working_point_um=settings.calibration.working_point_um, lead_air_mm=settings.belt.lead_air_mm
-            ),
-            about=_about(settings, belt),
+        return sequence.calibrate(
+            Devices(stream, opened, belt, beam),
+            scanner,
+            session,
+            progressed,
+            settings=_settings(settings),
+            limits=_limits(settings),
+            about=about.model_copy(update={"devices": devices}),
         )
 
 
-def _about(settings: Config, belt: BeltController) -> Manifest:
+def _port(settings: Config, port: str) -> str:
+    return port if port.startswith("tcp://") else str(settings.device_path(Path(port)))
+
+
+def _about(settings: Config) -> Manifest:
     """Who calibrates what, for the bundle's manifest."""
-    return Manifest(
-        operator=getpass.getuser(),
-        host=platform.node(),
-        simulated=settings.emulator is not None,
-        devices={"belt controller": DeviceIdentity(serial=belt.name, firmware="{}.{}".format(*belt.firmware))},
-    )
-
-
-class _View:
-    """One progress line per step, and what the steps measured."""
-
-    def __init__(self, console: Console) -> None:
-        self.console = console
-        self.values: dict[str, Any] = {}
-        self._progress = Progress(
-            TextColumn("{task.fields[mark]} {task.description:<42}"),
-            BarColumn(bar_width=24),
-            TimeElapsedColumn(),
-            console=console,
-        )
-        self._tasks: dict[str, TaskID] = {}
-
-    def __enter__(self) -> _View:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._progress.stop()
-
-    def say(self, text: str) -> None:
-        self._progress.console.print(f"  {text}", highlight=False, soft_wrap=True, markup=False)
-
-    def report(self, report: Report) -> None:
-        if report.step not in self._tasks:
-            self._tasks[report.step] = self._progress.add_task(STEPS[report.step], total=1.0, mark=" ")
-        task = self._tasks[report.step]
-        self._progress.update(task, completed=report.fraction)
-        if report.fraction >= 1:
-            self._progress.update(task, mark="[green]✓[/]")
-            self.values[report.step] = report.values
-
-
-def _summary(values: dict[str, Any]) -> Table:
-    table = Table(title="What was measured", show_lines=False)
-    table.add_column("step", no_wrap=True)
-    table.add_column("values")
-    for step, measured in values.items():
-        listed = (f"{name.replace('_', ' ')} {value:.4g}" for name, value in measured.items())
-        table.add_row(STEPS[step], ", ".join(listed))
-    return table
+    return Manifest(operator=getpass.getuser(), host=platform.node(), simulated=settings.emulator is not None)

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from calibration.devices import AXES, Devices
 from calibration.tray import Plate, Tray
 from firmware_bridge.scanner import COLUMNS, GROUPS, Scanner
 from tests.calibration.synthetic import AIR, SCANNER, X0_UM, Sample, counts, gains
@@ -49,8 +50,31 @@ class Event:
 
 
 @dataclass
+class ScriptedAxis:
+    """One axis of the scripted scanner; the x axis moves its mask."""
+
+    of: ScriptedScanner
+    name: str
+
+    def position(self) -> float:
+        if self.name != "m1_x":
+            return self.of.places[self.name]
+        return 0.0 if self.of.blind_axis else self.of.x_um
+
+    def move_to(self, target: float) -> None:
+        if self.name != "m1_x":
+            self.of.places[self.name] = target
+            return
+        self.of.x_um = target
+        self.of.moves += 1
+
+    def limits(self) -> tuple[float, float]:
+        return (-20.0, 20.0) if "rot" in self.name else (-500.0, 500.0)
+
+
+@dataclass
 class ScriptedScanner:
-    """Detector, mask axis and belt in one; attributes are what may be broken."""
+    """Detector, tube, mask and belt in one; attributes are what may be broken."""
 
     scanner: Scanner = SCANNER
     seed: int = 1
@@ -73,11 +97,18 @@ class ScriptedScanner:
     travel: float = 1000.0
     number: int = 0
     x_um: float = 3.0
+    rotation_mrad: float = 0.0
+    lit: bool = False
+    part: float = 1.0
+    kv: float = 80.0
+    pile_up: float = 0.0
+    noise_counts: float = 0.0
     _events: list[Event] = field(default_factory=list)
     _entry: float | None = None
     _left: bool = False
 
     def __post_init__(self) -> None:
+        self.places = dict.fromkeys(AXES, 0.0)
         self._rng = np.random.default_rng(self.seed)
         self._gains = gains(scanner=self.scanner)
         self._dead = np.random.default_rng(9).random(self._gains.shape[1:]) < self.dead_fraction
@@ -91,13 +122,19 @@ class ScriptedScanner:
         self._offsets = np.asarray(self.scanner.column_offsets_um())
         self._steps = [Sample(t, dark_field_um2=(self.grain_um2, self.grain_um2 / 4)) for t in _STEPS]
 
-    # The mask axis.
-    def position_um(self) -> float:
-        return 0.0 if self.blind_axis else self.x_um
+    def devices(self) -> Devices:
+        axes = {name: ScriptedAxis(self, name) for name in AXES}
+        return Devices(self, axes, self, self)
 
-    def move_to_um(self, x: float) -> None:
-        self.x_um = x
-        self.moves += 1
+    # The tube.
+    def on(self, part: float = 1.0) -> None:
+        self.lit, self.part = True, part
+
+    def off(self) -> None:
+        self.lit = False
+
+    def kilovolts(self) -> float:
+        return self.kv if self.lit else 0.0
 
     # The belt.
     def start_belt(self) -> None:
@@ -128,7 +165,8 @@ class ScriptedScanner:
         self.number += 1
         rates = self._rates((start + self.travel) / 2)
         drop = 1.0 if self.tube_drops_after_moves is None or self.moves < self.tube_drops_after_moves else 0.8
-        drawn = self._rng.poisson(rates * self._gains * self.tube * drop)
+        output = self.tube * drop * self.part * (1 - self.pile_up * self.part) * self.lit
+        drawn = self._rng.poisson(rates * self._gains * output + self.noise_counts)
         drawn[:, self._dead] = 0
         drawn[:, self._hot] = self._rng.poisson(400.0, (2, int(self._hot.sum())))
         return Frame(self.number, round(start), round(self.travel), drawn.astype(np.uint16))
@@ -159,7 +197,9 @@ class ScriptedScanner:
 
     def _seen(self, sample: Sample) -> npt.NDArray[np.float64]:
         x = (X0_UM if self.stuck_mask else self.x_um) + self.shift_um
-        key = (x, sample)
+        turned = self.rotation_mrad + self.places["m1_rot_z"]
+        key = (x + 1e6 * round(turned, 6), sample)
         if key not in self._cache:
-            self._cache[key] = np.moveaxis(counts(x, sample, self.scanner), 0, -1)
+            rows = x + turned * np.asarray(self.scanner.row_heights_mm())
+            self._cache[key] = np.moveaxis(counts(rows, sample, self.scanner), 0, -1)
         return self._cache[key]

@@ -49,7 +49,7 @@ def row_shift(rows: int) -> F64:
     return np.asarray(1.5 * np.sin(np.linspace(0, 3, rows)))
 
 
-def counts(x0_um: float, sample: Sample = AIR, scanner: Scanner = SCANNER) -> F64:
+def counts(x0_um: float | F64, sample: Sample = AIR, scanner: Scanner = SCANNER) -> F64:
     """Expected counts of one frame and pixel of unit gain, (4 groups, 2 bins, rows)."""
     rows = scanner.rows
     out = np.empty((GROUPS, 2, rows))
