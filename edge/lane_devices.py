@@ -14,8 +14,8 @@ from edge.messages import Action, CommandReply, DeviceCommand, DeviceState
 
 #: Ask the bridge how things are this often, s.
 LOOK_S = 0.5
-#: A sequence that failed is tried again after this long, s.
-AGAIN_S = 2.0
+#: After a sequence, whether it worked or not, look again after this long, s.
+AGAIN_S = 1.5
 #: On top of what a command may take, for the way there and back, s.
 MARGIN_S = 5.0
 
@@ -55,6 +55,7 @@ class LaneDevices:
             answer = self.client.ask(command, limit_s(command), meanwhile)
             if not answer.ok:
                 return answer.reason
+        self._rest(time.monotonic())
         return ""
 
     def tick(self) -> None:
@@ -69,6 +70,9 @@ class LaneDevices:
                 self._doing = ""
                 if not answer.ok:
                     self._give_up(answer.reason, now)
+                elif not self._steps:
+                    self._say("the lane goes on")
+                    self._rest(now)
         if self._doing and now >= self._doing_until:
             self._doing = ""
             self._give_up("the bridge does not answer", now)
@@ -78,8 +82,6 @@ class LaneDevices:
             self._doing_until = now + limit_s(command)
             if not self._doing:
                 self._give_up("the bridge is not there", now)
-            elif not self._steps:
-                self._say("the lane goes on")
         elif not self._steps and not self._doing and now >= self._next_look:
             self._next_look = now + LOOK_S
             self._asked = self.client.send(DeviceCommand(action="status"))
@@ -87,6 +89,11 @@ class LaneDevices:
     def _give_up(self, reason: str, now: float) -> None:
         self._say(f"the lane cannot go on yet: {reason}")
         self._steps.clear()
+        self._rest(now)
+
+    def _rest(self, now: float) -> None:
+        """What was asked before is old, and the devices take a moment to say how they are."""
+        self._asked = ""
         self._next_look = now + AGAIN_S
 
     def _look(self, answer: CommandReply, now: float) -> None:

@@ -84,7 +84,7 @@ class BeltState:
             self.faults[event.device] = event.detail or "a fault"
         was_off = bool(self.beam_off)
         if event.beam_on is not None:
-            self.beam_off = "" if event.beam_on else event.detail or "the beam is off"
+            self.beam_off = "" if event.beam_on else event.detail or self.beam_off or "the beam is off"
         if self.beam_off and not was_off and event.interlock_closed is False:
             return Fault.USER_INTERRUPT, "the interlock of the x-ray generator was opened"
         if new:
