@@ -16,7 +16,7 @@ from kernels.backends.cuda_acquisition import CudaAcquisition
 from kernels.backends.cuda_memory import Memory
 from kernels.backends.cuda_source import BLOCK, ENTRIES, source
 from kernels.backends.cuda_window import CudaWindow
-from kernels.settings import BINS, GROUPS, SETTINGS
+from kernels.settings import BINS, GROUPS
 from kernels.types import F32, U16
 
 #: Floats that a curve takes as the retrieval uses it: CURVE_PREPARED of model.cuh.
@@ -50,8 +50,6 @@ class CudaBackend(CudaAcquisition):
         self.stream: Any = cupy.cuda.Stream(non_blocking=True)
         self.memory = Memory(cupy, self.stream)
         self._kernels: dict[str, Any] = cuda_cache.with_usable_cache(self._compile)
-        with self.stream:
-            self._settings = self.memory.send("settings", SETTINGS.vector())
         self._launch_all_once()
 
     def _compile(self) -> dict[str, Any]:
@@ -119,8 +117,7 @@ class CudaBackend(CudaAcquisition):
                 memory.send("curves", curves),
                 np.float32(x_um),
                 np.int32(model == 0),
-                self._settings,
-                np.int32(lines),
+                np.int32(rows),
                 prepared,
             )
             images = memory.device("images", samples.shape, np.float32)
@@ -134,7 +131,6 @@ class CudaBackend(CudaAcquisition):
                 memory.send("exposure", exposure),
                 memory.send("variance", variance_factor),
                 memory.send("prior", prior),
-                self._settings,
                 np.int32(problems),
                 np.int32(columns),
                 images,
@@ -160,7 +156,6 @@ class CudaBackend(CudaAcquisition):
                 count,
                 memory.send("ratio_images", images),
                 memory.send("ratio_sigma", sigma),
-                self._settings,
                 np.int32(count),
                 values,
                 errors,
@@ -185,7 +180,6 @@ class CudaBackend(CudaAcquisition):
                 memory.send("flats", flats),
                 memory.send("least", least),
                 np.int32(paper),
-                self._settings,
                 np.int32(lines),
                 parameters,
                 residual,

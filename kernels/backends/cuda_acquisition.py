@@ -18,7 +18,6 @@ class CudaAcquisition:
     lock: Any
     stream: Any
     memory: Memory
-    _settings: Any
 
     def launch(self, name: str, count: int, *arguments: Any) -> None:
         """Defined by the back end."""
@@ -56,7 +55,6 @@ class CudaAcquisition:
                 memory.send("frame_exposure", exposure),
                 np.float32(full_scale),
                 np.int32(paralysable),
-                self._settings,
                 np.int32(n),
                 np.int32(rows * columns),
                 counts,
@@ -98,7 +96,6 @@ class CudaAcquisition:
                 memory.send("stepped_exposure", exposure),
                 memory.send("stepped_variance", variance_factor),
                 memory.send("stepped_prior", np.zeros(12, dtype=np.float32) if prior is None else prior),
-                self._settings,
                 np.int32(problems),
                 np.int32(columns),
                 images,
@@ -125,7 +122,6 @@ class CudaAcquisition:
                 *self._send_stepping("reference", reference),
                 np.float32(period_um),
                 np.float32(variance_factor),
-                self._settings,
                 np.int32(count),
                 images,
                 sigma,

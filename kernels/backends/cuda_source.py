@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from kernels.settings import SETTINGS
+
 #: Source file of every entry point.
 ENTRIES = {
     "retrieve": ("prepare_curves", "retrieve_paper", "retrieve_full", "retrieve_map"),
@@ -17,6 +19,8 @@ ENTRIES = {
     "stepped": ("retrieve_stepped_full", "retrieve_stepped_map"),
     "sinusoid": ("retrieve_sinusoid",),
 }
+#: The constants of the kernels, to the last bit, for `settings()` of settings.cuh.
+CONSTANTS = "-DDARKLANE_SETTINGS=" + ",".join(f"{float(value).hex()}f" for value in SETTINGS.vector())
 #: Threads of a block: the retrieval needs many registers, more threads would not be resident.
 BLOCK = 128
 
@@ -45,4 +49,4 @@ def source(name: str) -> Source:
     for path in sorted(at.glob("*.cu*")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     code = f'#line 1 "{name}.cu"\n' + (at / f"{name}.cu").read_text(encoding="utf-8")
-    return Source(code, ("-std=c++17", f"-I{at}", f"-DDARKLANE_SOURCE=0x{digest.hexdigest()[:16]}"))
+    return Source(code, ("-std=c++17", f"-I{at}", CONSTANTS, f"-DDARKLANE_SOURCE=0x{digest.hexdigest()[:16]}"))

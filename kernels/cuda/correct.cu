@@ -7,9 +7,9 @@ namespace {
 
 template <bool PARALYSABLE>
 __device__ void correct_pixel(int i, const unsigned short* frames, const unsigned char* good, const float* dead_time,
-                              const float* exposure, float full_scale, const float* settings, int n, int pixels,
+                              const float* exposure, float full_scale, int n, int pixels,
                               float* counts, unsigned char* flags) {
-    const Settings& s = *reinterpret_cast<const Settings*>(settings);
+    const Settings s = settings();
     const float nan = float_of(0x7fc00000), usable = static_cast<float>(good[i]), tau = dead_time[i];
     for (int frame = 0; frame < n; ++frame) {
         const long long low = 2LL * frame * pixels + i, high = low + pixels;
@@ -27,13 +27,13 @@ __device__ void correct_pixel(int i, const unsigned short* frames, const unsigne
 // frames and counts (n, 2, pixels); good and dead_time (pixels), s; exposure (n), s; flags (n, pixels).
 extern "C" __global__ void correct_frames(const unsigned short* frames, const unsigned char* good,
                                           const float* dead_time, const float* exposure, float full_scale,
-                                          int paralysable, const float* settings, int n, int pixels, float* counts,
+                                          int paralysable, int n, int pixels, float* counts,
                                           unsigned char* flags) {
     const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
     if (i >= pixels) return;
     if (paralysable) {
-        correct_pixel<true>(i, frames, good, dead_time, exposure, full_scale, settings, n, pixels, counts, flags);
+        correct_pixel<true>(i, frames, good, dead_time, exposure, full_scale, n, pixels, counts, flags);
     } else {
-        correct_pixel<false>(i, frames, good, dead_time, exposure, full_scale, settings, n, pixels, counts, flags);
+        correct_pixel<false>(i, frames, good, dead_time, exposure, full_scale, n, pixels, counts, flags);
     }
 }

@@ -5,22 +5,26 @@ using namespace DARKLANE_NAMESPACE;
 
 namespace {
 
+// What lies in memory, curves and prior, is not kept in registers across this: it is read again, from the cache, and more
+// threads are resident.
+__device__ __forceinline__ void read_again() { asm volatile("" ::: "memory"); }
+
 // Problem i of n. Planes of n values each: samples[group][bin], images and sigma[channel][bin], flags[bin], where the
 // bin is part of the problem for one bin at a time (NB = 1: n counts the pixels of both bins).
 template <bool PAPER, int NB>
 __device__ void fit(int i, const float* samples, const float* curves, const float* exposure, const float* variance,
-                    const float* prior_values, const float* setting_values, int n, int columns, float* images,
-                    float* sigma, unsigned short* flags) {
-    const Settings& s = *reinterpret_cast<const Settings*>(setting_values);
+                    const float* prior_values, int n, int columns, float* images, float* sigma,
+                    unsigned short* flags) {
+    const Settings s = settings();
     const Prior& prior = *reinterpret_cast<const Prior*>(prior_values);
-    const int column = i % columns, row = i / columns, rows = n / columns;
+    const int column = i % columns, line = i / columns, rows = n / columns / (NB == 2 ? 1 : 2);
+    const Curve<float>(&curve)[NB] = *reinterpret_cast<const Curve<float>(*)[NB]>(
+        curves + CURVE_PREPARED * (NB == 2 ? 2 * line : line % rows * 2 + line / rows));
     const float scale = 1.0f / exposure[column];
     Data<float, NB> data;
-    Curve<float> curve[NB];
     data.gain = exposure[column] / variance[column];
     bool good = true;
     for (int b = 0; b < NB; ++b) {
-        curve[b] = *reinterpret_cast<const Curve<float>*>(curves + CURVE_PREPARED * (b * rows + row));
         for (int g = 0; g < GROUPS; ++g) {
             const float value = samples[static_cast<long long>(g * NB + b) * n + i];
             good = good && value > 0.0f && value < s.saturated_counts;
@@ -35,8 +39,10 @@ __device__ void fit(int i, const float* samples, const float* curves, const floa
         begin(from, s, state);
         bool settled = false;
         for (int k = 0; !settled && static_cast<float>(k) < s.max_iterations; ++k) {
+            read_again();
             settled = iterate<PAPER>(data, curve, prior, s, state);
         }
+        read_again();
         finish<PAPER>(data, curve, prior, s, state.trial, settled ? 1.0f : 0.0f, out);
     }
     const float nan = float_of(0x7fc00000);
@@ -52,24 +58,24 @@ __device__ void fit(int i, const float* samples, const float* curves, const floa
 
 }  // namespace
 
-// Curves of equation (1), (lines, 13), as the other kernels use them, (lines, 18); a line is a row of a bin.
-extern "C" __global__ void prepare_curves(const float* curves, float x, int paper, const float* settings, int lines,
+// Curves of equation (1), (2 bins, rows, 13), as the other kernels use them, (rows, 2 bins, 18).
+extern "C" __global__ void prepare_curves(const float* curves, float x, int paper, int rows,
                                           float* prepared) {
     const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
-    if (i >= lines) return;
-    const Settings& s = *reinterpret_cast<const Settings*>(settings);
-    Curve<float>& out = *reinterpret_cast<Curve<float>*>(prepared + CURVE_PREPARED * i);
+    if (i >= 2 * rows) return;
+    const Settings s = settings();
+    Curve<float>& out = *reinterpret_cast<Curve<float>*>(prepared + CURVE_PREPARED * (i % rows * 2 + i / rows));
     const float* line = curves + CURVE_INPUTS * i;
     out = paper ? prepare<true>(line, x, s) : prepare<false>(line, x, s);
 }
 
 #define DARKLANE_RETRIEVE(NAME, PAPER, NB)                                                                             \
     extern "C" __global__ void NAME(const float* samples, const float* curves, const float* exposure,                  \
-                                    const float* variance, const float* prior, const float* settings, int n,           \
+                                    const float* variance, const float* prior, int n,                                  \
                                     int columns, float* images, float* sigma, unsigned short* flags) {                 \
         const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);                                         \
         if (i >= n) return;                                                                                            \
-        fit<PAPER, NB>(i, samples, curves, exposure, variance, prior, settings, n, columns, images, sigma, flags);     \
+        fit<PAPER, NB>(i, samples, curves, exposure, variance, prior, n, columns, images, sigma, flags);               \
     }
 
 DARKLANE_RETRIEVE(retrieve_paper, true, 1)

@@ -1,4 +1,5 @@
-// Constants of the kernels. They are defined in kernels/settings.py, which sends them as floats in this order.
+// Constants of the kernels. They are defined in kernels/settings.py, which sends them as floats in this order: to the host
+// build with every call, to the GPU's compiler as DARKLANE_SETTINGS.
 #pragma once
 #include "lanes.cuh"
 
@@ -18,6 +19,11 @@ struct Settings {
     float stepped_iterations;
     float gain_least, gain_part, singular_spread_free;
 };
+
+#if defined(DARKLANE_SETTINGS)
+// Known to the compiler, they are part of the instructions and take no registers.
+DARKLANE_FN constexpr Settings settings() { return {DARKLANE_SETTINGS}; }
+#endif
 
 enum Flag {
     NOT_CONVERGED = 1,

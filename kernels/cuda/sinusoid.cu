@@ -8,11 +8,11 @@ using namespace DARKLANE_NAMESPACE;
 extern "C" __global__ void retrieve_sinusoid(const float* samples, const float* projection, const float* basis, int count,
                                              const float* reference, const float* reference_projection,
                                              const float* reference_basis, int reference_count, float period,
-                                             float variance_factor, const float* settings, int n, float* images,
+                                             float variance_factor, int n, float* images,
                                              float* sigma, unsigned short* flags) {
     const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
     if (i >= n) return;
-    const Settings& s = *reinterpret_cast<const Settings*>(settings);
+    const Settings s = settings();
     const Stepping at = {projection, basis, count};
     const auto sample = [=](int k) { return samples[static_cast<long long>(k) * n + i]; };
     const Sinusoid<float> seen = fit_sinusoid<float>(at, variance_factor, sample, s);

@@ -16,13 +16,13 @@ struct Settled {
 };
 
 template <int NB>
-__device__ void fit_stepped(int i, const SteppedInput& in, const Steps& steps, const float* prior, const float* settings,
+__device__ void fit_stepped(int i, const SteppedInput& in, const Steps& steps, const float* prior,
                             float* images, float* sigma, unsigned short* flags) {
     const OfOneProblem read = {{i, in.curve_plane == in.n ? i : i / in.columns, i % in.columns}};
     Outcome<float, NB> out;
     float good;
     retrieve_stepped<float, NB>(read, in, steps, *reinterpret_cast<const Prior*>(prior),
-                                *reinterpret_cast<const Settings*>(settings), Settled{}, out, good);
+                                settings(), Settled{}, out, good);
     const bool known = good > 0.0f;
     const float nan = float_of(0x7fc00000);
     for (int b = 0; b < NB; ++b) {
@@ -42,13 +42,13 @@ __device__ void fit_stepped(int i, const SteppedInput& in, const Steps& steps, c
 #define DARKLANE_STEPPED(NAME, NB)                                                                                     \
     extern "C" __global__ void NAME(const float* samples, const float* curves, int curve_plane, const float* positions, \
                                     int count, int ways, float pitch, const float* exposure, const float* variance,    \
-                                    const float* prior, const float* settings, int n, int columns, float* images,      \
+                                    const float* prior, int n, int columns, float* images,      \
                                     float* sigma, unsigned short* flags) {                                             \
         const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);                                         \
         if (i >= n) return;                                                                                            \
         const SteppedInput in = {samples, curves, exposure, variance, n, curve_plane, columns};                        \
         const Steps steps = {positions, count, ways, pitch};                                                           \
-        fit_stepped<NB>(i, in, steps, prior, settings, images, sigma, flags);                                          \
+        fit_stepped<NB>(i, in, steps, prior, images, sigma, flags);                                          \
     }
 
 DARKLANE_STEPPED(retrieve_stepped_full, 1)

@@ -18,9 +18,8 @@ Arguments = tuple[object, ...]
 
 def ratio_arguments(count: int, outputs: int | None = None) -> Arguments:
     images = np.full((8, count), 0.5, dtype=np.float32)
-    settings = np.ones(64, dtype=np.float32)
     values, errors = (np.empty(outputs or 7 * count, dtype=np.float32) for _ in range(2))
-    return images, images, settings, np.int32(count), values, errors
+    return images, images, np.int32(count), values, errors
 
 
 def planted(folder: Path, old: str, new: str) -> Path:
@@ -55,9 +54,9 @@ def test_planted_undefined_behaviour_is_found(tmp_path: Path) -> None:
 def test_the_shim_refuses_wrong_types(tmp_path: Path) -> None:
     given = ratio_arguments(5)
     with pytest.raises(runner.ShimError, match="wrong type"):
-        runner.run(shim.build("ratios"), tmp_path, "ratio_images", 1, 8, (*given[:3], np.float32(5), *given[4:]))
+        runner.run(shim.build("ratios"), tmp_path, "ratio_images", 1, 8, (*given[:2], np.float32(5), *given[3:]))
     with pytest.raises(runner.ShimError, match="wrong number"):
-        runner.run(shim.build("ratios"), tmp_path, "ratio_images", 1, 8, given[:5])
+        runner.run(shim.build("ratios"), tmp_path, "ratio_images", 1, 8, given[:4])
     with pytest.raises(TypeError, match="no width"):
         runner.pack((5,))
 
@@ -78,13 +77,13 @@ def test_the_stand_in_refuses_wrong_launches(machine: cupy_standin.Machine) -> N
         f, h = cupy.empty(8, np.float32), cupy.empty(8, np.uint16)
         n = np.int32(1)
         for arguments, message in (
-            ((f, f, f, n, f), "takes 6 arguments, not 5"),
-            ((f, f, f, 1, f, f), r"ratio_images\(n\): .* another width"),
-            ((f, f, f, np.int64(1), f, f), r"ratio_images\(n\): .* another width"),
-            ((f, f, f, np.float32(1), f, f), r"ratio_images\(n\): .* another width"),
-            ((f, f, f, n, h, f), r"ratio_images\(values\): a buffer of uint16 given, float32 expected"),
-            ((np.zeros(8, np.float32), f, f, n, f, f), r"ratio_images\(images\): ndarray given"),
-            ((f, f, f, f, f, f), r"ratio_images\(n\): DeviceArray given"),
+            ((f, f, n, f), "takes 5 arguments, not 4"),
+            ((f, f, 1, f, f), r"ratio_images\(n\): .* another width"),
+            ((f, f, np.int64(1), f, f), r"ratio_images\(n\): .* another width"),
+            ((f, f, np.float32(1), f, f), r"ratio_images\(n\): .* another width"),
+            ((f, f, n, h, f), r"ratio_images\(values\): a buffer of uint16 given, float32 expected"),
+            ((np.zeros(8, np.float32), f, n, f, f), r"ratio_images\(images\): ndarray given"),
+            ((f, f, f, f, f), r"ratio_images\(n\): DeviceArray given"),
         ):
             with pytest.raises(TypeError, match=message):
                 kernel((1,), (1,), arguments)

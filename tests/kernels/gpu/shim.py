@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[3]
 SHIM = ROOT / "tests" / "kernels" / "shim"
 #: Both sanitizers end the program at the first error. Dimensions are unsigned on purpose.
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-OPTIONS = ("-std=c++17", "-O1", "-g1", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas")
+OPTIONS = ("-std=c++17", "-O1", "-g1", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", cuda_source.CONSTANTS)
 
 
 @functools.cache
