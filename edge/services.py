@@ -46,7 +46,12 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 
 SERVICES: tuple[Service, ...] = (
     Service(
-        "bridge", "edge.bridge.main", (), ("events", "commands"), 5.0, "owns the belt controller; publishes its events"
+        "bridge",
+        "edge.bridge.main",
+        ("feed",),
+        ("events", "commands"),
+        5.0,
+        "owns the slow devices: belt, tube, axes, detector control; events, states, commands",
     ),
     Service(
         "verdict",
