@@ -1,4 +1,4 @@
-"""Kohzu ARIES: the driver's reading of any answers, and the emulated controller under any commands."""
+"""Kohzu ARIES: the driver with damaged answers, and the emulated controller under any commands."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import suppress
 from firmware_bridge.emulator.aries_device import AriesDevice
 from firmware_bridge.motion.aries import AriesAxis, AriesController
 from firmware_bridge.motion.axis import AxisError
-from tests.fuzz.answers import AnyAnswers
+from tests.fuzz.answers import DamagedAnswers
 from tests.fuzz.portions import Portions
 
 INSTRUMENT = (
@@ -23,16 +23,17 @@ SEEDS = (
     + b"".join(bytes([len(text)]) + text for text in (b"\x02APS2/0/500/0\r\n", b"\x02STP2/0\r\n", b"\x02IDN\r\n")),
     b"\0"
     + b"".join(bytes([len(text)]) + text for text in (b"\x02WTB1/0/1/2/3/4/5\r\n", b"\x02RSY1/2\r\n", b"REM\r\n")),
-    b"\1C\tIDN\tARIES\t1\r\nC\tIDN\tARIES\t1\r\nC\tRDP1\t7\r\nC\tSTR1\t0\t0\t0\t0\r\nC\tRDP1\t7\r\nC\tROG1\t1\r\n",
-    b"\1C\tIDN\tARIES\t1\r\nE\tSYS\t6\r\nC\tIDN\tARIES\t1\r\nC\tRDP1\t7\r\nE\tSTR1\t120\r\n",
+    b"\1",
+    b"\1" + bytes([0] * 6 + [4] + [0] * 5 + [2, 3, 9] + [0] * 4 + [2, 0, 255]),
+    b"\1" + bytes([0] * 8) + b"\1\x0cE\tSTR1\t304\r\n" + bytes(3) + b"\1\x0dW\tAPS1\t350\r\n\3\7E\tSYS\t6",
 )
 
 
 def one_input(data: bytes) -> None:
-    """Commands to the emulated controller, or answers to the driver."""
+    """Commands to the emulated controller, or damaged answers to the driver."""
     script = Portions(data)
     if script.byte() % 2:
-        _driver(script.rest())
+        _driver(script)
         return
     device, now_s = AriesDevice(), 0.0
     while script:
@@ -43,13 +44,12 @@ def one_input(data: bytes) -> None:
             device.inject(device.FAULTS[script.byte() % len(device.FAULTS)], script.byte() % 2)
 
 
-def _driver(answers: bytes) -> None:
-    with suppress(AxisError), AnyAnswers(answers) as port:
+def _driver(script: Portions) -> None:
+    with suppress(AxisError), DamagedAnswers(AriesDevice(), script) as port:
         controller = AriesController(port.path)
-        with suppress(AxisError):
-            axis = AriesAxis(controller, 1, limits=(-10, 10), steps_per_unit=1000)
-            axis.status()
-            axis.start_move(1.0)
-            axis.start_home()
-        controller.state(2, "axis")
-        controller.stop([1, 2])
+        axis = AriesAxis(controller, 1, limits=(-10, 10), steps_per_unit=1000)
+        actions = (axis.status, lambda: axis.start_move(1.0), axis.stop, axis.start_home, axis.position, axis.moving)
+        for _ in range(3):
+            for action in actions:
+                with suppress(AxisError):
+                    action()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import socket
 from contextlib import suppress
 from functools import lru_cache
@@ -74,6 +75,8 @@ def _sockets() -> tuple[socket.socket, socket.socket]:
     receiver.bind(("127.0.0.1", 0))
     receiver.settimeout(0)
     sender.connect(receiver.getsockname())
+    for opened in (receiver, sender):
+        atexit.register(opened.close)
     # Far less than the readout allows: reserving memory is what takes the time.
     assert detector_filter.attach(receiver, 16 << 10)
     return receiver, sender
