@@ -22,7 +22,7 @@ SEEDS = (
     b"\0" + b"".join(bytes([len(text)]) + text for text in (b"1VA0.1\r", b"9PA1\r", b"1DH0;1PR-5\r", b"PH;TS;VE\r")),
     b"\1",
     b"\1" + bytes([0] * 6 + [4] + [0] * 5 + [2, 3, 9] + [0] * 4 + [2, 0, 255]),
-    b"\1" + bytes([0] * 5) + b"\1\5104\r\n" + bytes(3) + b"\1\5113\r\n\1\x0a100H, 1H\r\n\0\0\1\0071e999\r\n",
+    b"\1" + bytes([0] * 5) + b"\1\x05104\r\n" + bytes(3) + b"\1\x05113\r\n\1\x0a100H, 1H\r\n\0\0\1\x071e999\r\n",
 )
 
 
