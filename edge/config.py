@@ -147,7 +147,15 @@ class Calibration(_Table):
     limits: dict[str, float | tuple[float, float]] = Field(
         default_factory=dict, description="limits of 'darklane calibrate' that differ from calibration/steps.py"
     )
-    max_air_scale: float = Field(0.05, gt=0, description="tube output may differ by this fraction, then EXPIRED")
+    correct_drift: bool = Field(True, description="take the drift seen in the air before a bag out of its images")
+    recalibrate_air_scale: float = Field(0.12, gt=0, description="tube output off by more: a new calibration is due")
+    recalibrate_mask_shift_um: float = Field(2.5, gt=0, description="masks shifted by more: a new one is due")
+    recalibrate_broadening_um2: float = Field(10.0, gt=0, description="curves broader by more: a new one is due")
+    max_air_scale: float = Field(0.2, gt=0, lt=1, description="tube output off by more: EXPIRED")
+    max_mask_shift_um: float = Field(5.0, gt=0, description="masks shifted by more: EXPIRED")
+    max_broadening_um2: float = Field(20.0, gt=0, description="curves broader by more: EXPIRED")
+    max_output_change: float = Field(0.03, gt=0, description="tube output before and after one bag, as a fraction")
+    max_shift_change_um: float = Field(1.0, gt=0, description="masks before and after one bag")
 
 
 class Inference(_Table):

@@ -106,7 +106,9 @@ class DeviceCommand(Message):
     kv: float = Field(0.0, ge=0, description="beam_on: tube voltage, kV; 0 is that of the configuration")
     ma: float = Field(0.0, ge=0, description="beam_on: tube current, mA; 0 is that of the configuration")
     lights: tuple[bool, bool, bool] = Field((False, False, False), description="lights: red, amber, green")
-    thresholds_ev: tuple[int, ...] = Field((), description="detector_configure: energy thresholds, eV; empty: as they are")
+    thresholds_ev: tuple[int, ...] = Field(
+        (), description="detector_configure: energy thresholds, eV; empty: as they are"
+    )
     timeout_s: float = Field(0.0, ge=0, le=3600, description="give up after this; 0 is the action's own limit")
 
 
@@ -188,6 +190,17 @@ class Slab(BagMessage):
     calibration_id: str = Field("", description="calibration whose pixel mask was applied")
 
 
+class Drift(BaseModel):
+    """What the air before a bag says about the masks since the calibration; the tube output is ``air_scale``."""
+
+    model_config = ConfigDict(frozen=True)
+    mask_shift_um: float = Field(0.0, description="of the illumination curves, at M1")
+    mask_rotation_mrad: float = Field(0.0, description="about the beam: change of the shift, µm per mm of height")
+    broadening_um2: tuple[float, float] = Field((0.0, 0.0), description="of the curves' variance, low and high bin")
+    corrected: bool = Field(False, description="taken out of this bag's images")
+    recalibrate: bool = Field(False, description="beyond the limits at which a new calibration is due")
+
+
 class ImageSlab(BagMessage):
     """retrieval → inference, archive, console: retrieved images of one slab's columns.
 
@@ -217,6 +230,7 @@ class ImageSlab(BagMessage):
     model: str = Field("map", description="retrieval model: paper, full or map")
     kernel_backend: str = Field("", description="host-avx2, cuda-sm87 …")
     air_scale: tuple[float, float] = Field((1.0, 1.0), description="tube output against calibration, per bin")
+    drift: Drift | None = Field(None, description="of the masks; None: not measured")
     retrieval_ms: float = Field(0.0, ge=0)
 
 
@@ -261,6 +275,7 @@ class Judged(BagMessage):
     retrieval_ms: float = 0.0
     inference_ms: float = 0.0
     air_scale: tuple[float, float] = (1.0, 1.0)
+    drift: Drift | None = None
 
 
 class Assessment(Judged):

@@ -18,6 +18,7 @@ import kernels
 from calibration import tray
 from calibration.reference import reference_tray
 from firmware_bridge.emulator import forward, render
+from firmware_bridge.emulator.alignment import Alignment
 from firmware_bridge.emulator.materials import material
 from firmware_bridge.emulator.plan import PlanItem
 from firmware_bridge.emulator.settings import EmulatorSettings
@@ -55,20 +56,45 @@ class PhaseSums:
 
 @dataclass(frozen=True)
 class SimulatedLane:
-    """One scanner, calibrated without noise; ``settings`` are those of the emulated scanner."""
+    """One scanner, calibrated without noise; ``settings`` are those of the emulated scanner.
+
+    ``calibrated``: its settings when it was calibrated, if they have changed since; ``output``: of the tube since then.
+    Photon noise is then Gaussian with the same deviates in every state of the scanner, so that one bag can be compared
+    in two states; else it is Poisson.
+    """
 
     scanner: Scanner = field(default_factory=Scanner)
     settings: EmulatorSettings = field(default_factory=EmulatorSettings)
+    calibrated: EmulatorSettings | None = None
+    output: float = 1.0
+
+    def masks(self) -> Alignment:
+        """How the masks stand while bags are scanned."""
+        return Alignment.of(self.scanner, self.settings, {"m1_x": WORKING_POINT_UM})
+
+    def _draw(self, mean: F32, rng: np.random.Generator) -> F32:
+        if self.calibrated is None:
+            return rng.poisson(mean).astype(np.float32)
+        return np.maximum(mean + np.sqrt(mean) * rng.standard_normal(mean.shape, np.float32), 0).astype(np.float32)
+
+    @cached_property
+    def _calibration(self) -> SimulatedLane:
+        """The lane as it was calibrated."""
+        return self if self.calibrated is None else SimulatedLane(self.scanner, self.calibrated)
 
     @cached_property
     def curves(self) -> IlluminationCurves:
         """Equation (1) fitted to a noiseless flat scan."""
+        if self._calibration is not self:
+            return self._calibration.curves
         scan = [render.air(self.scanner, self.settings, float(x)).transpose(1, 0, 2) for x in SCAN_UM]
         return kernels.fit_curves(SCAN_UM, np.ascontiguousarray(np.stack(scan), np.float32))[0]
 
     @cached_property
     def prior(self) -> OffsetPrior:
         """Offset prior from one pass of the reference tray."""
+        if self._calibration is not self:
+            return self._calibration.prior
         sums = self.phase_sums(PlanItem(kind="tray"), 0)
         drawing = reference_tray(self.scanner)
         regions = [tray.region(plate, sums.lead_columns, self.scanner) for plate in drawing.plates]
@@ -81,20 +107,21 @@ class SimulatedLane:
         for name, thickness_mm in sheets:
             everywhere = np.full((canvas.maps.shape[0], self.scanner.rows), thickness_mm, np.float32)
             canvas.add(material(name), everywhere, 0, 0, None)
-        expected = forward.canvas_counts(canvas, self.settings, WORKING_POINT_UM)
+        expected = forward.canvas_counts(canvas, self.settings, self.masks())
         return render.PreparedScene(scene.length_mm * 1e3, canvas.u0_um, canvas.du_um, expected, scene.truth)
 
     def phase_sums(self, item: PlanItem, noise_seed: int, sheets: Sheets = ()) -> PhaseSums:
         """Draw the counts of ``item`` and sum them on the object grid, air before and after."""
         scanner, scene = self.scanner, self.prepare(item, sheets)
-        air = render.air(scanner, self.settings, WORKING_POINT_UM)
+        air = render.air(scanner, self.settings, self.masks())
+        flat = render.air(scanner, self._calibration.settings, self._calibration.masks())
         per_column = max(1, round(scanner.object_grid_um / scene.du_um))
         before = -(-round(LEAD_AIR_MM * 1e3 / scene.du_um) // per_column) * per_column
         # Frames per fine step and column of each group: the belt passes `step_um` per frame.
         frames = COLUMNS / GROUPS * scene.du_um / scanner.step_um
         rng = np.random.default_rng([noise_seed, 0xDA12])
         lines = _padded(scene.expected, air, before, per_column)
-        counts = rng.poisson(lines * np.float32(frames)).astype(np.float32)
+        counts = self._draw(lines * np.float32(frames * self.output), rng)
         weights = _triangle(per_column)
         columns = counts.shape[0] // per_column - 2
         sums = np.zeros((columns, *counts.shape[1:]), np.float32)
@@ -102,7 +129,7 @@ class SimulatedLane:
             sums += weight * counts[k + 1 : k + 1 + columns * per_column : per_column]
         exposure = frames * float(weights.sum())
         modelled = kernels.flat_model(self.curves, WORKING_POINT_UM, "full")
-        samples = sums.transpose(2, 1, 3, 0) * (modelled / air.transpose(1, 0, 2))[..., None]
+        samples = sums.transpose(2, 1, 3, 0) * (modelled / flat.transpose(1, 0, 2))[..., None]
         ones = np.ones(columns, np.float32)
         factor = float((weights**2).sum() / weights.sum())
         lead = (before - scene.u0_um / scene.du_um) / per_column - 1

@@ -96,7 +96,7 @@ class InferenceEngine:
         identity = self.detector.identity
         carried = (
             "bag_id", "scan_id", "encoder", "calibration_id", "calibration_created_ns", "kernel_backend", "frames",
-            "lost_frames", "lost_packets", "rows", "first_frame_t_ns", "last_frame_t_ns", "air_scale",
+            "lost_frames", "lost_packets", "rows", "first_frame_t_ns", "last_frame_t_ns", "air_scale", "drift",
         )  # fmt: skip
         return Assessment(
             **{name: getattr(slab, name) for name in carried},

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -18,10 +18,11 @@ import numpy.typing as npt
 import kernels
 from calibration.bundle import Bundle
 from edge.config import Config
-from edge.messages import CHANNELS, Arrays, Fault, ImageSlab, Slab
-from edge.retrieval.air import AirError, measure_air_scale
+from edge.messages import CHANNELS, Arrays, Drift, Fault, ImageSlab, Slab
+from edge.retrieval.air import AirError
 from edge.retrieval.buffers import ResultBuffers
 from edge.retrieval.calibration import CalibrationStore, UnusableError
+from edge.retrieval.drift import AirState, DriftMonitor, DriftTooLargeError, Normalised, Optics
 from firmware_bridge.scanner import BINS, GROUPS
 
 #: Bags whose end never came are forgotten after this many younger ones.
@@ -35,8 +36,7 @@ class _Flat(NamedTuple):
     """What one calibration gives to every slab of a bag."""
 
     bundle: Bundle
-    curves: kernels.IlluminationCurves
-    modelled: F32
+    optics: Optics
 
 
 @dataclass
@@ -46,8 +46,15 @@ class _Bag:
     next_index: int = 0
     ignored: bool = False
     flat: _Flat | None = None
-    air_scale: tuple[float, float] = (1.0, 1.0)
+    optics: Optics | None = None
+    air: AirState | None = None
+    drift: Drift | None = None
     backend: str = ""
+
+    @property
+    def air_scale(self) -> tuple[float, float]:
+        """Tube output over that of the calibration, per bin."""
+        return (1.0, 1.0) if self.air is None else self.air.output
 
 
 @dataclass
@@ -55,8 +62,6 @@ class _Retrieved:
     images: F32
     sigma: F32
     flags: npt.NDArray[np.uint16]
-    backend: str
-    air_scale: tuple[float, float]
 
 
 class _GiveUpError(Exception):
@@ -82,6 +87,7 @@ class RetrievalEngine:
         self._bags: OrderedDict[tuple[str, str], _Bag] = OrderedDict()
         self._row_pitch_um = scanner.row_pitch_um
         self._flat: _Flat | None = None
+        self._drift = DriftMonitor(self.config)
         self._buffers = ResultBuffers(scanner.rows, self.config.retrieval.slab_columns)
 
     def warm_up(self) -> str:
@@ -141,42 +147,38 @@ class RetrievalEngine:
             bag.flat = self._calibration(slab)
         flat = bag.flat
         if slab.columns == 0:
-            return _empty(slab.rows, bag)
-        samples, exposure, variance_factor = kernels.normalise(
-            *_checked(slab, arrays), flat.bundle.flat, flat.bundle.good_pixels, flat.modelled
+            return _empty(slab.rows)
+        data = Normalised(
+            *kernels.normalise(*_checked(slab, arrays), flat.bundle.flat, flat.bundle.good_pixels, flat.optics.modelled)
         )
-        if slab.index == 0:
-            bag.air_scale = self._air_scale(slab, samples, exposure, flat)
-        scale = np.asarray(bag.air_scale, np.float32)
+        try:
+            if slab.index == 0:
+                bag.air, bag.drift, curves = self._drift.before(slab, data, flat.optics)
+                bag.optics = replace(flat.optics, curves=curves)
+            assert bag.optics is not None
+            assert bag.air is not None
+            if slab.last:
+                self._drift.after(slab, data, bag.optics, bag.air)
+        except AirError as error:
+            raise _GiveUpError(Fault.INCOMPLETE_SCAN, str(error)) from error
+        except DriftTooLargeError as error:
+            raise _GiveUpError(Fault.CALIBRATION_EXPIRED, str(error)) from error
+        scale = np.asarray(bag.air_scale if self.config.calibration.correct_drift else (1.0, 1.0), np.float32)
         # Var(S/a) = Var(S)/a²: per unit of the divided counts the variance factor shrinks by a.
         retrieved = kernels.retrieve(
-            samples / scale[None, :, None, None],
-            flat.curves,
-            flat.bundle.working_point_um,
-            exposure=exposure,
-            variance_factor=variance_factor / np.float32(scale.mean()),
+            data.samples / scale[None, :, None, None],
+            bag.optics.curves,
+            bag.optics.working_point_um,
+            exposure=data.exposure,
+            variance_factor=data.variance_factor / np.float32(scale.mean()),
             model=self.config.retrieval.model,
-            prior=flat.bundle.prior if self.config.retrieval.model == "map" else None,
+            prior=bag.optics.prior,
             backend=self.config.retrieval.backend,
             threads=self.config.retrieval.threads,
             out=self._buffers.of(slab.rows, slab.columns),
         )
         bag.backend = retrieved.backend
-        return _Retrieved(retrieved.images, retrieved.sigma, retrieved.flags, retrieved.backend, bag.air_scale)
-
-    def _air_scale(self, slab: Slab, samples: F32, exposure: F32, flat: _Flat) -> tuple[float, float]:
-        try:
-            scale = measure_air_scale(slab, samples, exposure, flat.modelled)
-        except AirError as error:
-            raise _GiveUpError(Fault.INCOMPLETE_SCAN, str(error)) from error
-        limit = self.config.calibration.max_air_scale
-        if max(abs(value - 1) for value in scale) > limit:
-            raise _GiveUpError(
-                Fault.CALIBRATION_EXPIRED,
-                f"tube output is {scale[0]:.3f} / {scale[1]:.3f} of its calibration (low / high bin), "
-                f"calibration.max_air_scale allows ±{limit:g}; run 'darklane calibrate'",
-            )
-        return scale
+        return _Retrieved(retrieved.images, retrieved.sigma, retrieved.flags)
 
     def _calibration(self, slab: Slab) -> _Flat:
         try:
@@ -187,12 +189,13 @@ class RetrievalEngine:
             paper = self.config.retrieval.model == "paper"
             curves = bundle.curves_paper if paper else bundle.curves
             modelled = kernels.flat_model(curves, bundle.working_point_um, "paper" if paper else "full")
-            self._flat = _Flat(bundle, curves, modelled)
+            prior = bundle.prior if self.config.retrieval.model == "map" else None
+            self._flat = _Flat(bundle, Optics(curves, modelled, bundle.working_point_um, prior))
         return self._flat
 
     def _give_up(self, slab: Slab, bag: _Bag, fault: Fault) -> Output:
         bag.ignored = True
-        empty = _empty(slab.rows, bag)
+        empty = _empty(slab.rows)
         message = self._message(slab, bag, last=True, columns=0).model_copy(update={"fault": fault})
         return message, {"images": empty.images, "sigma": empty.sigma, "flags": empty.flags}
 
@@ -209,6 +212,7 @@ class RetrievalEngine:
             model=self.config.retrieval.model,
             kernel_backend=bag.backend,
             air_scale=bag.air_scale,
+            drift=bag.drift,
         )
 
 
@@ -233,6 +237,6 @@ def _checked(slab: Slab, arrays: Arrays) -> tuple[F32, F32, F32]:
     return cast("F32", sums), cast("F32", weights), cast("F32", weights_sq)
 
 
-def _empty(rows: int, bag: _Bag) -> _Retrieved:
+def _empty(rows: int) -> _Retrieved:
     images = np.zeros((len(CHANNELS), len(BINS), rows, 0), np.float32)
-    return _Retrieved(images, images, np.zeros((len(BINS), rows, 0), np.uint16), bag.backend, bag.air_scale)
+    return _Retrieved(images, images, np.zeros((len(BINS), rows, 0), np.uint16))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from calibration.bundle import Bundle, BundleError, State, load_active
 from edge.config import Config
+from edge.messages import Verdict
 from edge.verdict.actions import Now
 
 PERIOD_NS = 2_000_000_000
@@ -19,12 +20,26 @@ class CalibrationState:
     def __init__(self, config: Config) -> None:
         self.id = ""
         self.state: State = "UNCALIBRATED"
+        #: Why a new calibration is due although the present one still holds; empty when none is.
+        self.due = ""
         self._folder: Path = config.state_dir / _FOLDER
         self._max_age_h = config.calibration.max_age_h
         self._scanner = config.scanner.model_dump_json()
         self._bundle: Bundle | None = None
         self._mark: tuple[int, int] | None = None
         self._next = 0
+
+    def seen(self, verdict: Verdict) -> None:
+        """Take what the newest bag says about drift."""
+        drift = verdict.drift
+        if drift is None or verdict.calibration_id != self.id:
+            return
+        self.due = ""
+        if drift.recalibrate:
+            self.due = (
+                f"drift: tube output {verdict.air_scale[0]:.3f} / {verdict.air_scale[1]:.3f}, masks "
+                f"{drift.mask_shift_um:+.1f} µm; calibrate soon"
+            )
 
     def tick(self, now: Now) -> None:
         """Look again if it is time."""
@@ -48,5 +63,6 @@ class CalibrationState:
         except (BundleError, OSError, UnicodeDecodeError) as error:
             logging.getLogger("verdict").error("%s", error)
             self._bundle = None
+        self.due = ""
         self.id = self._bundle.id if self._bundle else ""
         self.state = "UNCALIBRATED" if self._bundle else "INVALID"

@@ -29,7 +29,7 @@ def lane_state(
     elif ledger.belt.lost:
         state, detail = "DEGRADED", f"lost: {', '.join(sorted(ledger.belt.lost))}"
     else:
-        state, detail = ("SCANNING" if ledger.open else "READY"), ""
+        state, detail = ("SCANNING" if ledger.open else "READY"), calibration.due
     return LaneState.model_validate(
         {
             "state": state,

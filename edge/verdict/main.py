@@ -178,6 +178,7 @@ class Service:
                 # What the disk refused is not CLEAR any more.
                 clear = action.clear if verdict.decision is action.verdict.decision else None
                 self._publish(verdict, now, clear)
+                self.calibration.seen(verdict)
                 self._log(verdict)
 
     def _announce(self, record: BagRecord, now: Now) -> None:

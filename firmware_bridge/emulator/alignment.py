@@ -67,8 +67,7 @@ class Alignment(NamedTuple):
 
 def heights_mm(scanner: Scanner) -> F64:
     """Height of every row above the middle of the field, at M1: (rows,) mm."""
-    middle = (np.arange(scanner.rows) + 0.5) - scanner.rows / 2
-    return np.asarray(middle * scanner.m1_period_um * scanner.row_binning / 1e3)
+    return np.asarray(scanner.row_heights_mm())
 
 
 def aligned(masks: Alignment | float) -> Alignment:

@@ -45,7 +45,7 @@ def test_the_configured_threshold_wins_over_the_model_s() -> None:
         ({"calibration_id": ""}, Fault.CALIBRATION_EXPIRED),
         ({"calibration_created_ns": WALL0 - 25 * HOUR}, Fault.CALIBRATION_EXPIRED),
         ({"calibration_created_ns": WALL0 + HOUR}, Fault.CALIBRATION_EXPIRED),
-        ({"air_scale": (1.0, 0.94)}, Fault.CALIBRATION_EXPIRED),
+        ({"air_scale": (1.0, 0.79)}, Fault.CALIBRATION_EXPIRED),
         ({"air_scale": (math.nan, 1.0)}, Fault.FAILED_RECON),
         ({"score": math.nan}, Fault.FAILED_RECON),
         ({"score": -0.1}, Fault.FAILED_RECON),
