@@ -1,4 +1,4 @@
-"""``python -m tests.hil.faults_report``: plays every scenario, writes the table of docs/reference/fault-scenarios.md."""
+"""``python -m tests.hil.faults_report``: plays all scenarios, writes the table of docs/reference/fault-scenarios.md."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def configuration(state_dir: Path) -> Config:
     return small_config(
         state_dir,
         verdict={"diverter_mm": 400.0, "deadline_s": 20.0},
-        emulator={"time_scale": 4.0, "bag_gap_mm": 20.0},
+        emulator={"time_scale": 4.0, "bag_gap_mm": 40.0},
     )
 
 
