@@ -22,7 +22,7 @@ import spead2.recv
 from firmware_bridge import detector_filter, realtime
 from firmware_bridge import detector_format as fmt
 from firmware_bridge.detector_sequence import Frame, FrameSequence
-from firmware_bridge.detector_socket import bound_socket, checked
+from firmware_bridge.detector_socket import bound_socket, checked, drop_backlog
 from firmware_bridge.scanner import BINS, COLUMNS
 
 __all__ = ["DetectorError", "DetectorStats", "DetectorStream", "Frame"]
@@ -75,7 +75,7 @@ class DetectorStream:
     ``rows`` is what the lane expects; a stream of another size or version raises :class:`DetectorError`.
     ``fifo_priority`` 0 leaves the receiver thread at normal priority. ``passed``: a socket that is bound already
     (see :mod:`firmware_bridge.detector_socket`); the stream owns and closes it, and ``port`` must be its port
-    (0: any). What waits in its buffer, from before this process, is received too.
+    (0: any). What waits in its buffer, from before this process, is received too, unless the buffer ran over.
     """
 
     def __init__(
@@ -103,6 +103,8 @@ class DetectorStream:
         detector_filter.attach(self._socket)
         # A passed socket may have dropped packets while nobody read it.
         self._drops_before = realtime.udp_drops(self._socket)
+        if self._drops_before:
+            _LOG.info("%d packets that waited too long were thrown away", drop_backlog(self._socket))
         self.port: int = self._socket.getsockname()[1]
         before = realtime.threads()
         self._pool = spead2.ThreadPool(1)

@@ -8,6 +8,8 @@ from typing import Final
 
 #: First descriptor that a service manager passes (sd_listen_fds(3)).
 FIRST_PASSED_FD: Final = 3
+#: More small packets than any buffer holds: a stream that does not pause must not keep the driver here for ever.
+MAX_BACKLOG: Final = 200_000
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
@@ -53,3 +55,22 @@ def checked(passed: socket.socket, port: int) -> socket.socket:
             "make ListenDatagram= and the configuration the same"
         )
     return passed
+
+
+def drop_backlog(sock: socket.socket) -> int:
+    """Throw away what waits in ``sock``; returns how many packets that were.
+
+    For a socket whose buffer ran over while nobody read it: what it holds ends in a gap, and is old.
+    """
+    # One byte of each is enough; the kernel throws the rest of a packet away.
+    byte = bytearray(1)
+    sock.setblocking(False)
+    try:
+        for dropped in range(MAX_BACKLOG):
+            try:
+                sock.recv_into(byte)
+            except BlockingIOError:
+                return dropped
+    finally:
+        sock.setblocking(True)
+    return MAX_BACKLOG

@@ -112,3 +112,25 @@ def test_drops_before_the_driver_took_the_socket_are_not_its_own() -> None:
     assert realtime.udp_drops(sock) > 0
     with DetectorStream(HOST, 0, ROWS, buffer_mib=1, fifo_priority=0, passed=sock) as stream:
         assert stream.stats.kernel_drops == 0
+
+
+def test_a_socket_that_ran_over_starts_anew() -> None:
+    """Otherwise the frames between the old ones in its buffer and the first new one would count as lost."""
+    sock = udp()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+
+    def send(device: DetectorDevice, numbers: range) -> None:
+        for number in numbers:
+            device.send(Exposure(number, number, 1, 0, 0, (20_000, 40_000)), device.buffer())
+
+    port = sock.getsockname()[1]
+    with DetectorDevice(HOST, port, ROWS, 2000.0) as device:
+        send(device, range(50))
+    with (
+        DetectorStream(HOST, port, ROWS, buffer_mib=1, fifo_priority=0, passed=sock) as stream,
+        DetectorDevice(HOST, port, ROWS, 500.0) as device,
+    ):
+        send(device, range(500, 510))
+        frames = stream.receive(20.0)
+        assert frames[0].number == 500
+        assert stream.stats.lost_frames == 0

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 PREFIX = Path("/opt/darklane")
+CLI = (str(PREFIX / "bin/python"), "-m", "edge.commands")
+CONFIGURATION = "/etc/darklane/lane.toml"
 SERVICES = ("bridge", "verdict", "inference", "retrieval", "readout", "archive")
 PORT = 7148
 #: A small lane: 64 rows, devices of the emulated scanner. Only the [scanner] and [emulator] tables are the test's.
@@ -23,6 +25,7 @@ native_rows = 256
 [detector]
 port = {PORT}
 [emulator]
+time_scale = 4.0
 """
 EMULATOR = f"""
 [Unit]
@@ -30,7 +33,7 @@ Description=Emulated scanner of the check
 [Service]
 User=darklane
 WorkingDirectory=/var/lib/darklane
-ExecStart={PREFIX}/bin/python -m firmware_bridge.emulator --config /etc/darklane/lane.toml --plan demo \\
+ExecStart={PREFIX}/bin/python -m firmware_bridge.emulator --config {CONFIGURATION} --plan smoke --tray-first \\
   --dev-dir /var/lib/darklane/dev --truth /var/lib/darklane/truth.jsonl
 """
 #: Not in a container: kernel settings of the network belong to the host, and there is no udev.
@@ -38,9 +41,9 @@ HOST_ONLY = ("sysctl", "udevadm")
 PATIENCE_S = 30.0
 
 
-def run(*command: str) -> str:
+def run(*command: str, timeout_s: float = PATIENCE_S) -> str:
     """Standard output of a command that must succeed."""
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE_S)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=timeout_s)
     if done.returncode != 0:
         raise AssertionError(f"{' '.join(command)}: exit {done.returncode}: {done.stderr or done.stdout}")
     return done.stdout
@@ -103,11 +106,15 @@ def environment() -> None:
     (packages / "darklane-check.pth").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def darklane(*command: str, timeout_s: float = PATIENCE_S) -> str:
+    """What a command of the installed Darklane says, run as the user of the services."""
+    return run("runuser", "-u", "darklane", "--", *CLI, *command, "--config", CONFIGURATION, timeout_s=timeout_s)
+
+
 def install() -> None:
-    """What the how-to says, without what only a whole machine can do."""
-    cli = (str(PREFIX / "bin/python"), "-m", "edge.commands")
-    said = run(*cli, "install", "--root", "/").splitlines()
-    Path("/etc/darklane/lane.toml").write_text(LANE, encoding="utf-8")
+    """What the how-to says, without what only a whole machine can do; an emulated scanner in place of the devices."""
+    said = run(*CLI, "install", "--root", "/").splitlines()
+    Path(CONFIGURATION).write_text(LANE, encoding="utf-8")
     Path("/run/systemd/system/emulated-scanner.service").write_text(EMULATOR, encoding="utf-8")
     for line in said[next(i for i, text in enumerate(said) if text.startswith("next")) + 1 :]:
         command = line.strip()
@@ -116,6 +123,7 @@ def install() -> None:
         if command.startswith("systemctl enable"):
             run("systemctl", "start", "emulated-scanner.service")
             until("the emulated scanner's devices", lambda: Path("/var/lib/darklane/dev/belt").exists())
+            darklane("calibrate", "--no-report", timeout_s=4 * PATIENCE_S)
         run(*command.split())
 
 

@@ -11,10 +11,12 @@ import time
 from pathlib import Path
 
 from tests.systemd.box import (
+    CLI,
+    PATIENCE_S,
     PORT,
-    PREFIX,
     SERVICES,
     check,
+    darklane,
     environment,
     frames_arrive,
     install,
@@ -90,6 +92,24 @@ def frames() -> str:
     return frames_arrive()
 
 
+def bags() -> str:
+    """Bags are scanned, judged and archived by the hardened services."""
+    for command in ("detector-configure", "detector-start", "beam-on", "belt-start"):
+        darklane("device", command)
+    until("two verdicts", lambda: len(verdicts()) == 2, 4 * PATIENCE_S)
+    files = Path("/var/lib/darklane/archive")
+    until("two archive files", lambda: len(list(files.rglob("*.h5"))) == 2)
+    found = verdicts()
+    assert {verdict["reason"] for verdict in found} == {None}, found
+    return ", ".join(f"{verdict['bag_tag']} {verdict['decision']}" for verdict in found) + "; two archive files"
+
+
+def verdicts() -> list[dict[str, str | None]]:
+    """The final verdicts of the journal."""
+    found = [json.loads(line) for line in darklane("verdicts", "--json").splitlines()]
+    return [verdict for verdict in found if verdict["final"]]
+
+
 def watchdog() -> str:
     """A hanging service is ended by its watchdog and comes back."""
     said = []
@@ -150,19 +170,20 @@ def activation() -> str:
 def removed() -> str:
     """Uninstall leaves nothing of it."""
     run("systemctl", "disable", "--now", "darklane.target")
-    run(str(PREFIX / "bin/python"), "-m", "edge.commands", "uninstall", "--root", "/")
+    run(*CLI, "uninstall", "--root", "/")
     left = [str(path) for path in Path("/usr/local/lib").rglob("*darklane*")]
     assert left == [], f"left: {left}"
     return f"only {sorted(str(path) for path in Path('/etc/darklane').iterdir())} stays: it was changed"
 
 
 CHECKS = (
-    ("installed and started as the how-to says", installed),
+    ("installed, calibrated and started as the how-to says", installed),
     ("READY from every service, in the order of the table", all_ready),
     ("services run hardened, as user darklane", hardened),
     ("scheduling of readout", scheduling),
     ("readout has the socket that systemd opened, with its large buffer", own_socket),
     ("frames of the emulated scanner arrive", frames),
+    ("bags are scanned, judged and archived by the hardened services", bags),
     ("a hanging service is ended by its watchdog and comes back", watchdog),
     ("a service that is killed again and again is started again and again", killed),
     ("readout keeps its socket when it is killed", socket_kept),
@@ -176,7 +197,11 @@ def main() -> None:
     """All checks in their order; the result goes to a file that the host reads."""
     run("ip", "link", "set", "lo", "up")
     environment()
-    results = [check(name, body) for name, body in CHECKS]
+    results = []
+    for name, body in CHECKS:
+        results.append(check(name, body))
+        if not results[0]["passed"]:
+            break  # without a lane there is nothing to look at
     journal = run("journalctl", "--no-pager", "-o", "short-monotonic")
     Path("/var/lib/darklane-check-journal.txt").write_text(journal, encoding="utf-8")
     Path("/var/lib/darklane-check.json").write_text(json.dumps(results), encoding="utf-8")
