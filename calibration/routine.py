@@ -20,6 +20,8 @@ from calibration.recorder import Recorder
 from calibration.session import Session, SessionError
 from calibration.steps import TITLES, CalibrationError, Limits, Progress, Report, Settings
 from calibration.tray import Tray
+from firmware_bridge.belt import BeltError
+from firmware_bridge.detector import DetectorError
 from firmware_bridge.motion import AxisError
 from firmware_bridge.scanner import Scanner
 from firmware_bridge.serial_link import LinkError
@@ -50,6 +52,7 @@ class Run:
     progress: Progress
     step: str = ""
     recorder: Recorder = field(init=False)
+    _fraction: float = 0.0
     _loaded: dict[str, dict[str, npt.NDArray[Any]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -57,7 +60,12 @@ class Run:
 
     def say(self, fraction: float) -> None:
         """Progress of the running step."""
-        self.progress(Report(self.step, min(fraction, 0.99), TITLES[self.step]))
+        self._fraction = min(fraction, 0.99)
+        self.progress(Report(self.step, self._fraction, TITLES[self.step]))
+
+    def keep(self, *_: object) -> None:
+        """Tell whoever watches that the step is alive: the generator takes the beam down when nobody does."""
+        self.say(self._fraction)
 
     def fail(self, found: str, todo: str) -> CalibrationError:
         """The running step missed a limit."""
@@ -92,6 +100,7 @@ class Run:
 
     def move(self, axis: str, target: float) -> None:
         """Move an axis and believe only its position read back."""
+        self.keep()
         try:
             with self.recorder.idle():
                 self.devices.axes[axis].move_to(target)
@@ -142,10 +151,11 @@ def _passed(run: Run) -> bool:
 
 def _take(run: Run, step: Step) -> None:
     before = run.recorder.frames
+    run._fraction = 0.0
     with run.session.running(run.step) as record:
         run.say(0.0)
         try:
-            outcome = step(run)
+            outcome = _careful(run, step)
         except CalibrationError as error:
             record.exposures = run.recorder.frames - before
             run.session.failed(run.step, error.found, error.todo)
@@ -155,6 +165,14 @@ def _take(run: Run, step: Step) -> None:
         run.session.passed(run.step, outcome.values, outcome.arrays)
         run._loaded[run.step] = {key: np.asarray(value) for key, value in outcome.arrays.items()}
     run.progress(Report(run.step, 1.0, TITLES[run.step], outcome.values))
+
+
+def _careful(run: Run, step: Step) -> Outcome:
+    """A device that fails ends the step as a limit that is missed does."""
+    try:
+        return step(run)
+    except (AxisError, BeltError, DetectorError, LinkError, TubeError) as error:
+        raise run.fail(str(error), "See to the device, then calibrate again") from error
 
 
 def resumable(

@@ -92,7 +92,7 @@ def _phases(run: Run, good: npt.NDArray[np.uint8], centre_um: float, at_um: F64,
     means = []
     for x in at_um:
         _send(run, "m1_x", centre_um + float(x))
-        average = run.recorder.average("align", run.settings.align_frames, run.settings.settle_frames)
+        average = run.recorder.average("align", run.settings.align_frames, run.settings.settle_frames, run.keep)
         means.append(group_means(average.mean, good))
     scan = np.stack(means)
     peak, mean = scan.max(axis=0).sum(axis=1), scan.mean(axis=0).sum(axis=1)
@@ -152,7 +152,7 @@ def _top(at: F64, seen: F64, sd: float) -> float:
 
 def _near_far(run: Run, good: npt.NDArray[np.uint8]) -> tuple[float, float]:
     """ln of counts near the peak over those far from it, and its 1-σ."""
-    average = run.recorder.average("align", run.settings.pitch_frames, run.settings.settle_frames)
+    average = run.recorder.average("align", run.settings.pitch_frames, run.settings.settle_frames, run.keep)
     counts = np.asarray([
         (average.mean[..., g::GROUPS] * good[..., g::GROUPS]).sum(dtype=np.float64) * average.frames
         for g in range(GROUPS)

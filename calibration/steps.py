@@ -69,7 +69,7 @@ class Settings:
     pitch_span_mrad: float = 10.0
     scan_half_width_um: float = 40.0
     scan_positions: int = 41
-    frames_per_position: int = 12
+    frames_per_position: int = 16
     settle_frames: int = 6
     flat_frames: int = 700
     working_point_um: float = -5.0

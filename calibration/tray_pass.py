@@ -61,7 +61,7 @@ def record_tray(
     recorder.drain()
     started_at = next(recorder.stream("tray")).encoder_stop
     belt.start_belt()
-    entry = _wait_for_entry(recorder, belt, started_at, scanner, settings)
+    entry = _wait_for_entry(recorder, belt, started_at, scanner, settings, tick)
     lead_um = entry.encoder * scanner.encoder_um + scanner.barrier_to_beam_mm * 1e3
     origin_um = lead_um - settings.lead_air_mm * 1e3
     # While the last column of the detector still adds to the last plate, the first one is that much further on.
@@ -100,11 +100,19 @@ def _batches(recorder: Recorder) -> Iterator[list[Frame]]:
         yield list(islice(stream, _BATCH))
 
 
-def _wait_for_entry(recorder: Recorder, belt: Belt, started_at: int, scanner: Scanner, settings: Settings) -> BeltEvent:
+def _wait_for_entry(
+    recorder: Recorder,
+    belt: Belt,
+    started_at: int,
+    scanner: Scanner,
+    settings: Settings,
+    tick: Callable[[float], None],
+) -> BeltEvent:
     frames = int(settings.tray_timeout_s * scanner.frame_rate_hz)
     travelled = 0
     for frame in islice(recorder.stream("tray"), frames):
         travelled = frame.encoder_stop - started_at
+        tick(0.0)
         for event in belt.poll():
             if event.kind == "bag_entry" and event.encoder >= started_at:
                 return event
