@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import select
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -36,6 +37,7 @@ STATE_FILE = "bridge.json"
 AUDIT_FOLDER = "audit"
 #: Before the bridge says that it is ready, each device gets this long for the first attempt to open it, s.
 FIRST_ATTEMPT_S = 5.0
+FIRST_LOOK_S = 0.05
 
 
 class Service:
@@ -72,11 +74,12 @@ class Service:
         try:
             for worker in self.workers.values():
                 worker.start()
-            # Whoever hears that the bridge is ready may command.
+            # Whoever hears that the bridge is ready may command. What the first devices say cannot wait for the last:
+            # a beam that is found down while the belt runs stops it.
             deadline = time.monotonic() + FIRST_ATTEMPT_S
-            for worker in self.workers.values():
-                worker.tried.wait(max(0.0, deadline - time.monotonic()))
-            self._on_notes()
+            while not all(w.tried.is_set() for w in self.workers.values()) and time.monotonic() < deadline:
+                select.select([self._rung], [], [], FIRST_LOOK_S)
+                self._on_notes()
             self.loop.run()
         finally:
             self._end()

@@ -47,7 +47,9 @@ def test_two_bags_get_one_verdict_each_and_are_archived(state_dir: Path) -> None
 
 @pytest.mark.parametrize("service", [s.name for s in SERVICES])
 def test_killing_a_service_during_a_bag_never_ends_in_silence(state_dir: Path, service: str) -> None:
-    run = Run(small_config(state_dir), [bag("B1", 800_003), bag("B2", 800_004)])
+    # Nobody stops the belt while the bridge is away: the second bag must not pass before it is back.
+    apart = {"emulator": {"bag_gap_mm": 300.0}} if service == "bridge" else {}
+    run = Run(small_config(state_dir, **apart), [bag("B1", 800_003), bag("B2", 800_004)])
     with run.lane:
         run.until(lambda: in_beam(run.lane, 1))
         run.kill(service)
