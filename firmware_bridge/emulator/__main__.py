@@ -16,7 +16,7 @@ from firmware_bridge.emulator.fault_script import FaultScriptError
 from firmware_bridge.emulator.plan import Plan, PlanError, PlanItem, load_plan
 from firmware_bridge.emulator.rig import Rig, catalogue
 
-#: On a busy machine the emulated belt slows down before the services do: they were late on no real one.
+#: On a busy machine the emulated belt is to slow down before the services do.
 NICENESS = 2
 #: What calibration asks for first: the reference tray.
 TRAY = PlanItem(kind="tray", seed=0, tag="reference-tray")

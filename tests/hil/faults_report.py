@@ -39,7 +39,8 @@ def page_with(text: str, rows: Sequence[str]) -> str:
     _, end, after = rest.partition(END)
     if not mark or not end:
         raise ValueError(f"{PAGE}: the marks {BEGIN!r} and {END!r} are missing; put them where the table belongs")
-    return "\n".join([before + mark, "", *HEAD, *rows, "", end + after])
+    busy = f"Measured on {os.cpu_count()} cores with a load average of {os.getloadavg()[1]:.1f}."
+    return "\n".join([before + mark, "", *HEAD, *rows, "", busy, "", end + after])
 
 
 def run_all() -> list[Played]:
