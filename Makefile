@@ -34,7 +34,7 @@ $(VENV)/.dependencies: requirements.lock | $(VENV)/.python
 	else \
 	  $(BIN)/python -m pip install --quiet tomli scikit-build-core nanobind cmake ninja && \
 	  $(BIN)/python -c 'import tomli; p = tomli.load(open("pyproject.toml", "rb"))["project"]; \
-	    print(*p["dependencies"], *p["optional-dependencies"]["dev"], sep="\n")' > $(VENV)/ranges.txt && \
+	    e = p["optional-dependencies"]; print(*p["dependencies"], *e["dev"], *e["report"], sep="\n")' > $(VENV)/ranges.txt && \
 	  $(BIN)/pip install --quiet -r $(VENV)/ranges.txt; \
 	fi
 	touch $@
@@ -56,8 +56,29 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint gpu-check
+test: lint gpu-check judges tools
 	$(BIN)/pytest
+
+# What tests need beside Python packages: emulated USB devices, and systemd's own checks of the unit files.
+tools:
+	@missing=""; \
+	command -v umockdev-wrapper >/dev/null || missing="$$missing umockdev"; \
+	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
+	command -v udevadm >/dev/null || missing="$$missing udev"; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing; \
+	  else echo "Please install these Debian packages first:$$missing"; exit 1; fi; \
+	fi
+
+# Drivers and simulators of others that tests hold ours against, without their own dependencies (pyproject.toml says why).
+$(VENV)/.judges: requirements-judges.lock | $(VENV)/.dependencies
+	if $(BIN)/python -c 'import sys; sys.exit(sys.version_info >= (3, 11))'; then \
+	  echo "Drivers of others need Python 3.11: their tests will be skipped"; \
+	else $(BIN)/pip install --quiet --no-deps --require-hashes -r requirements-judges.lock; fi
+	touch $@
+
+judges: $(VENV)/.judges
 
 # GPU compilers and a disassembler, which need no GPU (docs/reference/gpu-checks.md).
 $(VENV)/.gpu-check: requirements-gpu-check.lock | $(VENV)/.dependencies
@@ -82,7 +103,7 @@ systemd-test: install
 lock: | $(VENV)/.python
 	mkdir -p build
 	$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
-	  print(*p["project"]["dependencies"], *p["project"]["optional-dependencies"]["dev"], \
+	  e = p["project"]["optional-dependencies"]; print(*p["project"]["dependencies"], *e["dev"], *e["report"], \
 	        *p["build-system"]["requires"], "cmake", "ninja", sep="\n")' > build/requirements.in
 	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
 	  --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
@@ -91,6 +112,12 @@ lock: | $(VENV)/.python
 	  print(*p["project"]["optional-dependencies"]["gpu-check"], sep="\n")' > build/gpu-check.in
 	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --no-annotate --no-emit-index-url \
 	  --no-emit-trusted-host --no-emit-find-links --output-file requirements-gpu-check.lock build/gpu-check.in
+	$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
+	  print(*p["project"]["optional-dependencies"]["judges"], sep="\n")' > build/judges.in
+	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
+	  --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+	  --output-file build/judges-full.lock build/judges.in
+	$(BIN)/python -m tests.locks build/judges-full.lock judges > requirements-judges.lock
 
 # Coverage-guided fuzzing of every decoder, FUZZ_SECONDS each, then a million damaged packets (docs/reference/fuzzing.md).
 FUZZ_SECONDS ?= 90
