@@ -23,6 +23,7 @@ from edge.messages import (
     DeviceEvent,
     DeviceEventKind,
     DeviceState,
+    Drift,
     Fault,
     Hello,
     ImageSlab,
@@ -82,11 +83,14 @@ def samples() -> list[tuple[Message, Arrays]]:
         "grid_um": 300.0, "origin_um": -1.5, "bag_from_um": 6000.25, "bag_to_um": 9e4, "frames": 800, "lost_frames": 2,
         "lost_packets": 5, "first_frame_t_ns": 11, "last_frame_t_ns": 12, "calibration_id": "cal-00ff",
     }  # fmt: skip
+    drift = Drift(
+        mask_shift_um=0.5, mask_rotation_mrad=-0.25, broadening_um2=(1.5, 2.5), corrected=True, recalibrate=True
+    )
     judged = {
         "score": 0.75, "threshold": 0.6, "objects": (thing,), "calibration_id": "cal-00ff", "calibration_created_ns": 8,
         "model_id": "m", "model_version": "1", "model_sha256": "ab", "kernel_backend": "host", "inference_runtime": "r",
         "frames": 800, "lost_frames": 2, "lost_packets": 5, "retrieval_ms": 1.5, "inference_ms": 2.5,
-        "air_scale": (0.99, 1.01),
+        "air_scale": (0.99, 1.01), "drift": drift,
     }  # fmt: skip
     verdict = {
         "decision": Decision.UNKNOWN, "iata": "UCL", "reason": Fault.TIMEOUT, "final": False, "supersedes": 12,
@@ -103,7 +107,7 @@ def samples() -> list[tuple[Message, Arrays]]:
         (Slab(**HEADER, **BAG, **slab), {"phase_sums": _ramp(4, 2, ROWS, COLUMNS), "weights": _ramp(128, COLUMNS),
                                          "weights_sq": _ramp(128, COLUMNS)}),
         (ImageSlab(**HEADER, **BAG, **slab, row_pitch_um=308.0, calibration_created_ns=8, model="full",
-                   kernel_backend="host", air_scale=(0.99, 1.01), retrieval_ms=1.5),
+                   kernel_backend="host", air_scale=(0.99, 1.01), drift=drift, retrieval_ms=1.5),
          {"images": _ramp(4, 2, ROWS, COLUMNS), "sigma": _ramp(4, 2, ROWS, COLUMNS),
           "flags": _ramp(2, ROWS, COLUMNS, dtype="<u2")}),
         (Assessment(**HEADER, **BAG, **judged, fault=Fault.FAILED_RECON, columns=9, rows=3, first_frame_t_ns=11,
