@@ -131,7 +131,15 @@ class Devices:
         """Begin or heal one fault of one device."""
         if (device, fault) == ("tube", "interlock"):
             self._tube_loop_open = bool(value)
-        (self.stages[device] if device in self.stages else self.lines[device]).inject(fault, value)
+        if device in self.stages:
+            self.stages[device].inject(fault, value)
+        elif device in self.lines:
+            self.lines[device].inject(fault, value)
+        elif fault in DetectorControlDevice.FAULTS:
+            # Without its command port the detector can fail all the same.
+            self.detector.inject(fault, value)
+        else:
+            _LOG.warning("fault %s: this lane has no line %s", fault, device)
 
     def serve(self, now_s: float) -> None:
         """Let every device handle what has come; the safety contact of the belt controller reaches the tube."""

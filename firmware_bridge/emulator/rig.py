@@ -54,8 +54,8 @@ class Rig:
     ) -> None:
         scanner, settings = lane.scanner, lane.emulator
         self._lane = lane
-        self._truth = truth.open("w", encoding="utf-8")
         self.devices = Devices(lane, dev_dir)
+        self._truth = truth.open("w", encoding="utf-8")
         self.stream_faults = StreamFaults()
         self._player = FaultPlayer(scripts, self._inject, truth.with_name(FAULTS_FILE))
         self.world = World(scanner, settings)

@@ -163,6 +163,9 @@ def test_a_detector_without_a_command_port_streams_by_itself(tmp_path: Path) -> 
     with served(tmp_path, lane(enabled=False)) as devices:
         assert "detector-control" not in devices.lines
         assert devices.detector.streaming
+        devices.inject("detector-control", "unplug", 1.0)
+        devices.inject("detector-control", "overheat", 1.0)
+        assert not devices.detector.streaming
 
 
 def test_a_stage_that_is_stuck_and_a_line_that_is_cut(tmp_path: Path) -> None:
