@@ -59,9 +59,10 @@ def grow_receive_buffer(sock: socket.socket, size: int) -> int:
 
 
 def udp_drops(sock: socket.socket) -> int:
-    """Packets that the kernel dropped for want of buffer on this UDP socket, from /proc/net/udp or udp6."""
+    """Packets that the kernel dropped for want of buffer on this UDP socket, from /proc/self/net."""
     inode = str(os.fstat(sock.fileno()).st_ino)
-    table = Path("/proc/net/udp6" if sock.family == socket.AF_INET6 else "/proc/net/udp")
+    # Not /proc/net: a service with ProcSubset=pid does not see that link.
+    table = Path("/proc/self/net") / ("udp6" if sock.family == socket.AF_INET6 else "udp")
     try:
         lines = table.read_text(encoding="ascii").splitlines()[1:]
     except OSError:
