@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from edge.bridge.raw import RawEvent
 from edge.bridge.store import RECENT_EVENTS, BridgeState, StateStore
-from edge.messages import DeviceEvent, DeviceEventKind
+from edge.messages import DeviceCommand, DeviceEvent, DeviceEventKind
 
 #: Longest part of a bag tag that goes into the bag id (ids end at 128 characters and name files).
 TAG_CHARACTERS = 64
@@ -147,6 +147,12 @@ class BridgeEngine:
         if not entries[0].encoder <= encoder_from < encoder_to:
             return f"clear_line: window {encoder_from}..{encoder_to} is empty or before the bag's entry"
         return ""
+
+    def gate(self, command: DeviceCommand) -> str:
+        """:meth:`refuse_clear` of a clear line command; nothing stands against any other here."""
+        if command.action != "clear_line":
+            return ""
+        return self.refuse_clear(command.bag_id, command.encoder_from, command.encoder_to)
 
     def status(self) -> dict[str, str]:
         """Interlock, encoder and open bag as text."""

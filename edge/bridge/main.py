@@ -19,10 +19,11 @@ from edge.bridge.commands import Commands
 from edge.bridge.desk import Desk
 from edge.bridge.devices import handlers
 from edge.bridge.engine import BridgeEngine
-from edge.bridge.jobs import Broken, Finished, Found, Handler, Heard, Job, Lost, Note
+from edge.bridge.jobs import Broken, Finished, Found, Handler, Heard, Job, Lost, Note, VersionMismatch
 from edge.bridge.lights import StackLight
 from edge.bridge.plugs import Plugs
-from edge.bridge.safety import Situation, make_safe
+from edge.bridge.safety import make_safe
+from edge.bridge.situation import situation
 from edge.bridge.store import StateStore
 from edge.bridge.worker import Worker
 from edge.bus import Bus
@@ -38,6 +39,8 @@ AUDIT_FOLDER = "audit"
 #: Before the bridge says that it is ready, each device gets this long for the first attempt to open it, s.
 FIRST_ATTEMPT_S = 5.0
 FIRST_LOOK_S = 0.05
+#: At the end the belt controller gets this long to stop the belt, s.
+LAST_COMMAND_S = 1.0
 
 
 class Service:
@@ -57,7 +60,13 @@ class Service:
         self.lights = StackLight(time.monotonic())
         audit = Audit(config.state_dir / AUDIT_FOLDER)
         self.commands = Commands(
-            self.owner, self.axes, self._submit, audit, self._situation, self._gate, time.monotonic
+            self.owner,
+            self.axes,
+            self._submit,
+            audit,
+            lambda: situation(self.engine, self.board, self.commands.busy),
+            self.engine.gate,
+            time.monotonic,
         )
         self._notes: queue.SimpleQueue[Note] = queue.SimpleQueue()
         self._rung = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -77,14 +86,27 @@ class Service:
             # Whoever hears that the bridge is ready may command. What the first devices say cannot wait for the last:
             # a beam that is found down while the belt runs stops it.
             deadline = time.monotonic() + FIRST_ATTEMPT_S
-            while not all(w.tried.is_set() for w in self.workers.values()) and time.monotonic() < deadline:
+            while self._waits_for_devices() and time.monotonic() < deadline:
                 select.select([self._rung], [], [], FIRST_LOOK_S)
                 self._on_notes()
             self.loop.run()
         finally:
             self._end()
 
+    def _waits_for_devices(self) -> bool:
+        belt = self.board.state("belt")
+        unsaid = belt is not None and belt.present and self.engine.belt_moving is None
+        return unsaid or not all(worker.tried.is_set() for worker in self.workers.values())
+
     def _end(self) -> None:
+        # The beam goes down with this process; the belt must not carry bags on.
+        if self.engine.belt_moving:
+            self._make_safe("the bridge ends", doors=False)
+            deadline = time.monotonic() + LAST_COMMAND_S
+            while self.commands.busy and time.monotonic() < deadline:
+                select.select([self._rung], [], [], FIRST_LOOK_S)
+                with suppress(VersionMismatch):
+                    self._on_notes()
         for worker in self.workers.values():
             if not worker.stop():
                 self.loop.log.error("%s does not answer and is left as it is", worker.name)
@@ -122,6 +144,7 @@ class Service:
             self.commands.finished(note.job, note.outcome)
         elif isinstance(note, Found):
             self.loop.log.info("%s found: %s", note.name, note.detail)
+            self._belt_unknown(note.name)
             self.board.found(note.name, note.detail)
             self._publish(self.engine.on_link(found=True, t_ns=now, device=note.name))
             if note.name == "belt":
@@ -129,11 +152,16 @@ class Service:
         elif isinstance(note, Lost):
             self.loop.count("device_lost")
             self.loop.log.error("%s lost: %s; trying again", note.name, note.reason)
+            self._belt_unknown(note.name)
             self.board.gone(note.name, note.reason)
             self._publish(self.engine.on_link(found=False, t_ns=now, detail=note.reason, device=note.name))
         else:
             self._heard(note.heard, now)
             self.workers[note.name].taken()
+
+    def _belt_unknown(self, name: str) -> None:
+        if name == "belt":
+            self.engine.belt_moving = None
 
     def _heard(self, heard: Heard, t_ns: int) -> None:
         for report in heard.events:
@@ -174,24 +202,6 @@ class Service:
 
     # ---- commands -------------------------------------------------------------------------------------------
 
-    def _situation(self) -> Situation:
-        tube = self.board.state("tube")
-        belt = self.board.state("belt")
-        return Situation(
-            interlock_closed=self.engine.interlock_closed if belt is None or belt.present else None,
-            estop=self.engine.estop,
-            belt_moving=self.engine.belt_moving,
-            bag_in_beam=self.engine.in_beam,
-            tube_interlock_open=tube is not None and tube.facts.get("interlock") == "open",
-            moving_axes=self.board.moving(),
-            busy=self.commands.busy,
-        )
-
-    def _gate(self, command: DeviceCommand) -> str:
-        if command.action != "clear_line":
-            return ""
-        return self.engine.refuse_clear(command.bag_id, command.encoder_from, command.encoder_to)
-
     def _on_question(self, command: DeviceCommand) -> CommandReply | None:
         """The answer to a question; None when it is a command."""
         if command.action == "events_since":
@@ -213,8 +223,6 @@ class Service:
         shown = {name: "lost" if name in self.board.lost else "present" for name in self.workers}
         return {**shown, **self.engine.status()}
 
-    # ---- lane -----------------------------------------------------------------------------------------------
-
     def _on_lane_state(self) -> None:
         try:
             _, state, _ = self.bus.receive(self.feed, LaneState)
@@ -228,10 +236,9 @@ class Service:
             worker.link.beat()
         lights = self.lights.due(time.monotonic())
         if lights is not None and "belt" in self.workers:
-            # Not a command of anybody, and at most one per change of state: it is not written down.
+            # Not a command of anybody: it is not written down.
             self._submit(Job(0, "belt", self.bus.stamp(DeviceCommand(action="lights", lights=lights))))
-        lost = self.board.lost
-        self.loop.detail = "; ".join(f"{name}: {reason}" for name, reason in lost.items())
+        self.loop.detail = "; ".join(f"{name}: {reason}" for name, reason in self.board.lost.items())
 
 
 def main() -> int:

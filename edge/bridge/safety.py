@@ -57,22 +57,16 @@ def refuse(command: DeviceCommand, now: Situation) -> str:
         elif now.busy.get("detector") in ("detector_configure", "detector_stop"):
             reason = "the detector is being configured; wait until it is done"
     elif command.action in ("detector_configure", "detector_stop"):
-        reason = _detector(now)
+        reason = _scan(now)
     return f"{command.action}: {reason}" if reason else ""
 
 
 def _motion(command: DeviceCommand, now: Situation) -> str:
     if not math.isfinite(command.target):
         return f"target {command.target} is not a number"
-    if now.bag_in_beam:
-        return f"bag {now.bag_in_beam} is in the beam; let it pass, or take it out and restart the controller"
-    if now.belt_moving:
-        return "the belt is running and the next bag may come at any moment; send belt_stop first"
-    if now.estop:
-        return "the emergency stop is in force; release the button and send reset_estop"
-    if now.interlock_closed is False:
+    if now.interlock_closed is False and not now.bag_in_beam:
         return "the interlock is open; close every door"
-    return ""
+    return _scan(now) or _estop(now)
 
 
 def _beam(now: Situation) -> str:
@@ -81,17 +75,22 @@ def _beam(now: Situation) -> str:
     if not now.interlock_closed or now.tube_interlock_open:
         which = "the belt controller" if not now.interlock_closed else "the x-ray generator"
         return f"the interlock is open ({which} says so); close every door"
-    if now.estop:
-        return "the emergency stop is in force; release the button and send reset_estop"
-    return ""
+    return _estop(now)
 
 
-def _detector(now: Situation) -> str:
+def _estop(now: Situation) -> str:
+    return "the emergency stop is in force; release the button and send reset_estop" if now.estop else ""
+
+
+def _scan(now: Situation) -> str:
+    """What would be disturbed: a bag in the beam, or the next one, which may come at any moment."""
     if now.bag_in_beam:
         return f"bag {now.bag_in_beam} is in the beam; let it pass first"
-    if now.belt_moving:
-        return "the belt is running and the next bag may come at any moment; send belt_stop first"
-    return ""
+    if now.belt_moving is None:
+        return "the belt controller has not said whether the belt stands; connect it first"
+    return (
+        "the belt is running and the next bag may come at any moment; send belt_stop first" if now.belt_moving else ""
+    )
 
 
 def make_safe(*, doors: bool, axes: tuple[str, ...]) -> list[DeviceCommand]:

@@ -174,6 +174,8 @@ def test_an_audit_that_the_power_cut_goes_on_in_a_line_of_its_own(tmp_path: Path
         ("belt_start", {"busy": {"detector": "detector_configure"}}, "being configured"),
         ("detector_configure", {"bag_in_beam": "b1"}, "bag b1 is in the beam"),
         ("detector_stop", {"belt_moving": True}, "belt is running"),
+        ("move", {"belt_moving": None}, "has not said"),
+        ("detector_configure", {"belt_moving": None}, "has not said"),
     ],
 )
 def test_what_is_unsafe_is_refused_with_the_reason(action: str, now: dict[str, Any], why: str) -> None:

@@ -345,6 +345,18 @@ def test_a_bridge_that_is_killed_finds_everything_again_and_the_beam_down(box: B
     box.until(lambda: box.ask("status").devices["belt_motion"] == "stopped")
 
 
+def test_a_bridge_that_is_stopped_takes_the_beam_down_and_stops_the_belt(box: Box) -> None:
+    on(box)
+    assert box.ask("belt_start").ok
+    box.until(lambda: box.ask("status").devices["belt_motion"] == "running")
+    box.process.terminate()
+    assert box.process.wait(PATIENCE_S) == 0
+    assert not box.beam()
+    with box.lock:
+        assert not box.devices.belt.moving
+    box.start()
+
+
 def test_without_a_lane_the_command_says_so(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["device", "status", "--state-dir", str(tmp_path / "none")])
     assert result.exit_code == 1
