@@ -148,6 +148,16 @@ def test_missing_files_of_the_package_are_named(monkeypatch: pytest.MonkeyPatch,
         shipped("/opt/x")
 
 
+def test_an_installed_package_finds_its_own_copy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The wheel puts `systemd/` beside the module; a package called systemd beside ours is somebody else's."""
+    place = tmp_path / "site-packages/edge/install"
+    (tmp_path / "site-packages/systemd").mkdir(parents=True)
+    (place / "files/system").mkdir(parents=True)
+    (place / "files/system/a.service").write_text("[Service]\nExecStart=/opt/darklane/bin/python\n", encoding="utf-8")
+    monkeypatch.setattr(layout, "__file__", str(place / "layout.py"))
+    assert [file.content for file in shipped("/opt/x")] == [b"[Service]\nExecStart=/opt/x/bin/python\n"]
+
+
 def test_a_root_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", "/usr")
