@@ -7,6 +7,7 @@ import os
 import pwd
 import signal
 import socket
+import subprocess
 import time
 from pathlib import Path
 
@@ -112,6 +113,18 @@ def verdicts() -> list[dict[str, str | None]]:
     return [verdict for verdict in found if verdict["final"]]
 
 
+def doctor() -> str:
+    """What the doctor says of the running lane; the clock and the kernel's settings are those of the host."""
+    said = subprocess.run([*CLI, "doctor", "--json"], check=False, capture_output=True, text=True, timeout=PATIENCE_S)
+    findings = json.loads(said.stdout)["findings"]
+    mine = [f for f in findings if f["section"] in ("configuration", "devices", "bridge", "disk", "calibration")]
+    mine += [f for f in findings if f["name"] == "readout priority"]
+    bad = [f for f in mine if f["state"] != "green"]
+    assert not bad, f"not green: {bad}"
+    belt = next(f["says"] for f in mine if (f["section"], f["name"]) == ("bridge", "belt"))
+    return f"{len(mine)} lines green; belt controller: {belt}"
+
+
 def watchdog() -> str:
     """A hanging service is ended by its watchdog and comes back."""
     said = []
@@ -186,6 +199,7 @@ CHECKS = (
     ("readout has the socket that systemd opened, with its large buffer", own_socket),
     ("frames of the emulated scanner arrive", frames),
     ("bags are scanned, judged and archived by the hardened services", bags),
+    ("the doctor finds the running lane in order", doctor),
     ("a hanging service is ended by its watchdog and comes back", watchdog),
     ("a service that is killed again and again is started again and again", killed),
     ("readout keeps its socket when it is killed", socket_kept),

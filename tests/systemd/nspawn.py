@@ -114,7 +114,7 @@ def boot(root: Path, timeout_s: float) -> int:
 def main() -> int:
     """Boot, print what was checked; 0 when all of it passed, 1 when not, 2 when nothing could be run."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--timeout", type=float, default=300.0, help="seconds for everything")
+    parser.add_argument("--timeout", type=float, default=600.0, help="seconds for everything")
     arguments = parser.parse_args()
     if reason := missing():
         sys.stderr.write(reason + "\n")
