@@ -50,17 +50,23 @@ template <class F> DARKLANE_FN F minimum(F a, F b) { return select(a < b, a, b);
 template <class F> DARKLANE_FN F magnitude(F a) { return maximum(a, F(0.0f) - a); }
 template <class F> DARKLANE_FN F clamp(F x, F low, F high) { return minimum(maximum(x, low), high); }
 
-// 2^x for x ≤ 127, to 2.2e-7 relative; 2^-100 for all x below, which keeps products clear of denormal numbers.
-template <class F> DARKLANE_FN F exp2_of(F x) {
-    const F magic(12582912.0f);  // 1.5 · 2^23: adding it rounds to a whole number and leaves that in the low bits
-    x = maximum(x, F(-100.0f));
-    const F shifted = x + magic;
-    const F f = x - (shifted - magic);
+// 2^f for |f| ≤ ½, to 2.2e-7 relative.
+template <class F> DARKLANE_FN F exp2_near_zero(F f) {
     F p = f * F(1.3276472e-3f) + F(9.675542e-3f);
     p = p * f + F(5.5507131e-2f);
     p = p * f + F(2.4022120e-1f);
     p = p * f + F(6.9314694e-1f);
-    p = p * f + F(1.0000001e+0f);
+    return p * f + F(1.0000001e+0f);
+}
+
+constexpr float EXP2_LEAST = -100.0f;
+
+// 2^x for x ≤ 127, to 2.2e-7 relative; 2^-100 for all x below, which keeps products clear of denormal numbers.
+template <class F> DARKLANE_FN F exp2_of(F x) {
+    const F magic(12582912.0f);  // 1.5 · 2^23: adding it rounds to a whole number and leaves that in the low bits
+    x = maximum(x, F(EXP2_LEAST));
+    const F shifted = x + magic;
+    const F p = exp2_near_zero(x - (shifted - magic));
     return float_of(bits_of(p) + shift_left(bits_of(shifted), 23));
 }
 
