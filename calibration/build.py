@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from calibration import curves as curve_step
-from calibration.bundle import Bundle
+from calibration.bundle import Bundle, References
+from calibration.linearity import Linearisation
 from calibration.manifest import Manifest
 from calibration.pixels import U8, group_means, live_rows
 from calibration.steps import Limits
@@ -72,6 +73,8 @@ def assemble(
     working_point_um: float,
     created_ns: int | None = None,
     manifest: Manifest | None = None,
+    linearisation: Linearisation | None = None,
+    references: References | None = None,
 ) -> Bundle:
     """Put measured parts into a bundle; rows without enough good pixels are masked as a whole."""
     usable = good * live_rows(good)[None, :, None].astype(np.uint8)
@@ -86,6 +89,8 @@ def assemble(
         created_ns=time.time_ns() if created_ns is None else created_ns,
         software=software(),
         manifest=manifest or Manifest(tube_kv=scanner.tube_kv),
+        linearisation=linearisation,
+        references=references,
     )
 
 

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from calibration.linearity import Linearisation
 from calibration.manifest import Manifest
 from calibration.signing import KeyStore, SignatureError
 from kernels.types import IlluminationCurves, OffsetPrior
@@ -29,8 +30,16 @@ class BundleError(ValueError):
 
 
 @dataclass(frozen=True)
+class References:
+    """Reference samples in the ratio space: linearised −ln t, τ², −ln o (3, 2 bins, n) of the material of each name."""
+
+    names: tuple[str, ...]
+    signals: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class Bundle:
-    """One calibration.
+    """One calibration; ``linearisation`` and ``references`` when it was a full one.
 
     ``flat``: (2, rows, columns) float32, mean counts per frame and pixel in air at the working point.
     ``good_pixels``: (2, rows, columns) uint8, 0 where a pixel must not be used.
@@ -47,6 +56,8 @@ class Bundle:
     created_ns: int
     software: str
     manifest: Manifest = field(default_factory=Manifest)
+    linearisation: Linearisation | None = None
+    references: References | None = None
 
     def _arrays(self) -> dict[str, npt.NDArray[np.generic]]:
         fields: dict[str, npt.NDArray[np.generic]] = {}
@@ -59,6 +70,13 @@ class Bundle:
             "prior/coefficients": self.prior.coefficients,
             "prior/sd": self.prior.sd,
         }
+        # Only what a full calibration measured: a bundle without keeps the digest that it always had.
+        if self.linearisation is not None:
+            fields["linearisation/coefficients"] = self.linearisation.coefficients
+            fields["linearisation/limit"] = self.linearisation.limit
+        if self.references is not None:
+            fields["references/names"] = np.asarray(self.references.names, dtype="S32")
+            fields["references/signals"] = self.references.signals
         return fields
 
     def _attributes(self) -> dict[str, str | int | float]:
@@ -171,6 +189,8 @@ def load(path: Path) -> Bundle:
                 created_ns=int(attributes["created_ns"]),
                 software=str(attributes["software"]),
                 manifest=Manifest.model_validate_json(attributes["manifest"]),
+                linearisation=_linearisation(file),
+                references=_references(file),
             )
     except BundleError:
         raise
@@ -183,6 +203,19 @@ def load(path: Path) -> Bundle:
     except SignatureError as error:
         raise BundleError(str(error)) from error
     return bundle
+
+
+def _linearisation(file: h5py.File) -> Linearisation | None:
+    if "linearisation" not in file:
+        return None
+    return Linearisation(file["linearisation/coefficients"][()], file["linearisation/limit"][()])
+
+
+def _references(file: h5py.File) -> References | None:
+    if "references" not in file:
+        return None
+    names = tuple(bytes(name).decode("ascii") for name in file["references/names"][()])
+    return References(names, file["references/signals"][()])
 
 
 def load_active(folder: Path) -> Bundle | None:

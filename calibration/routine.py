@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from calibration.certificate import Certificate
 from calibration.devices import Devices
 from calibration.manifest import Manifest, StepResult
 from calibration.recorder import Recorder
@@ -50,6 +51,7 @@ class Run:
     limits: Limits
     tray: Tray
     progress: Progress
+    certificate: Certificate | None = None
     step: str = ""
     recorder: Recorder = field(init=False)
     _fraction: float = 0.0
@@ -171,6 +173,8 @@ def _careful(run: Run, step: Step) -> Outcome:
     """A device that fails ends the step as a limit that is missed does."""
     try:
         return step(run)
+    except CalibrationError as error:
+        raise run.fail(error.found, error.todo) from error
     except (AxisError, BeltError, DetectorError, LinkError, TubeError) as error:
         raise run.fail(str(error), "See to the device, then calibrate again") from error
 

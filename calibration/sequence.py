@@ -17,10 +17,12 @@ from calibration import (
     step_flat,
     step_pixels,
     step_scan,
+    step_strips,
     step_tray,
 )
 from calibration.build import assemble
 from calibration.bundle import Bundle
+from calibration.certificate import Certificate
 from calibration.devices import Devices
 from calibration.manifest import Manifest
 from calibration.reference import reference_tray
@@ -42,6 +44,12 @@ BASIC: Final[dict[str, Step]] = {
     "flat": step_flat.run,
     "tray": step_tray.run,
     "prior": step_tray.prior,
+}
+#: With strips of known materials behind the tray.
+FULL: Final[dict[str, Step]] = BASIC | {
+    "linearity": step_strips.linearity,
+    "regions": step_strips.regions,
+    "verification": step_strips.verification,
 }
 #: Below the calibration folder: one folder for each run.
 SESSIONS: Final = "sessions"
@@ -93,12 +101,13 @@ def calibrate(
     limits: Limits | None = None,
     tray: Tray | None = None,
     about: Manifest | None = None,
+    certificate: Certificate | None = None,
 ) -> Bundle:
     """Run what ``session`` has not passed yet and return the bundle, neither saved nor active.
 
     The belt must be free except for the reference tray waiting before the light barrier. It stands still until the
     tray step and is stopped afterwards, whatever happens. Raises :class:`~calibration.steps.CalibrationError` on a
-    missed limit. ``about`` names operator and devices.
+    missed limit. ``about`` names operator and devices; ``certificate`` is that of the phantom, for the full routine.
     """
     run = Run(
         devices,
@@ -108,9 +117,10 @@ def calibrate(
         limits or Limits(),
         tray or reference_tray(scanner),
         progress,
+        certificate,
     )
     go(run, steps or BASIC)
-    fitted = run.arrays("prior")
+    fitted, done = run.arrays("prior"), steps or BASIC
     return assemble(
         scanner,
         curves=step_curves.stored(run),
@@ -120,4 +130,6 @@ def calibrate(
         prior=OffsetPrior(fitted["coefficients"], fitted["sd"]),
         working_point_um=run.settings.working_point_um,
         manifest=manifest(run, about or Manifest()),
+        linearisation=step_strips.stored_linearisation(run) if "linearity" in done else None,
+        references=step_strips.stored_references(run) if "regions" in done else None,
     )

@@ -125,5 +125,11 @@ class Limits:
     max_tray_chi2: float = 2.0
     #: 1-σ of the offset of a tray region.
     max_offset_sd: float = 0.05
+    #: Bend of −ln t of the wedges over thickness, linearised, as a fraction.
+    max_bend: float = 0.03
+    #: Verification: t as a fraction, τ² as a fraction (or 3 σ if that is more), and values that may be outside.
+    max_t_error: float = 0.01
+    max_dark_field_error: float = 0.05
+    max_outside: float = 0.0
     #: Scatter of the plates' offsets about the prior, beyond what their own uncertainty explains.
     max_prior_sd: float = 0.03

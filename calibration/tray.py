@@ -41,6 +41,7 @@ class Tray:
 
     length_mm: float
     plates: tuple[Plate, ...]
+    name: str = "reference tray"
 
 
 @dataclass(frozen=True)

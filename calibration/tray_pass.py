@@ -61,14 +61,14 @@ def record_tray(
     recorder.drain()
     started_at = next(recorder.stream("tray")).encoder_stop
     belt.start_belt()
-    entry = _wait_for_entry(recorder, belt, started_at, scanner, settings, tick)
+    entry = _wait_for_entry(recorder, belt, started_at, scanner, settings, tick, tray.name)
     lead_um = entry.encoder * scanner.encoder_um + scanner.barrier_to_beam_mm * 1e3
     origin_um = lead_um - settings.lead_air_mm * 1e3
     # While the last column of the detector still adds to the last plate, the first one is that much further on.
     end_um = origin_um + (columns + 1) * h + float(offsets.max())
     sums = kernels.PhaseSums(scanner.rows, h, offsets, capacity_columns=int((end_um - origin_um) / h) + 3)
     sums.begin(origin_um)
-    watch = _Watch(belt, entry, scanner, tray.length_mm)
+    watch = _Watch(belt, entry, scanner, tray)
     first = last = None
     taken = 0
     for batch in _batches(recorder):
@@ -107,6 +107,7 @@ def _wait_for_entry(
     scanner: Scanner,
     settings: Settings,
     tick: Callable[[float], None],
+    name: str,
 ) -> BeltEvent:
     frames = int(settings.tray_timeout_s * scanner.frame_rate_hz)
     travelled = 0
@@ -120,7 +121,7 @@ def _wait_for_entry(
         "tray",
         f"no tray at the light barrier within {settings.tray_timeout_s:g} s (the belt moved "
         f"{travelled * scanner.encoder_um / 1e3:.0f} mm)",
-        "Put the reference tray on the belt before the light barrier"
+        f"Put the {name} on the belt before the light barrier"
         if travelled > 0
         else "The belt stands still: check interlock and drive",
     )
@@ -129,8 +130,9 @@ def _wait_for_entry(
 class _Watch:
     """Compares the tray's length at the light barrier with its drawing."""
 
-    def __init__(self, belt: Belt, entry: BeltEvent, scanner: Scanner, length_mm: float) -> None:
-        self._belt, self._entry, self._scanner, self._nominal_mm = belt, entry, scanner, length_mm
+    def __init__(self, belt: Belt, entry: BeltEvent, scanner: Scanner, tray: Tray) -> None:
+        self._belt, self._entry, self._scanner, self._nominal_mm = belt, entry, scanner, tray.length_mm
+        self._name = tray.name
         self._length_mm: float | None = None
 
     def look(self, frame: Frame) -> None:
@@ -145,9 +147,9 @@ class _Watch:
     def check(self) -> None:
         """Refuse anything that is not as long as the tray."""
         if self._length_mm is None or abs(self._length_mm - self._nominal_mm) > LENGTH_TOLERANCE_MM:
-            found = "longer than the tray" if self._length_mm is None else f"{self._length_mm:.0f} mm long"
+            found = f"longer than the {self._name}" if self._length_mm is None else f"{self._length_mm:.0f} mm long"
             raise CalibrationError(
                 "tray",
-                f"what passed the light barrier is {found}; the reference tray is {self._nominal_mm:g} mm long",
-                "Put the reference tray on the belt, nothing else",
+                f"what passed the light barrier is {found}; the {self._name} is {self._nominal_mm:g} mm long",
+                f"Put the {self._name} on the belt, nothing else",
             )

@@ -144,6 +144,7 @@ class Calibration(_Table):
 
     working_point_um: float = Field(-5.0, description="x0: where the sample mask stands during a scan, µm")
     max_age_h: float = Field(24.0, gt=0)
+    phantom_certificate: Path | None = Field(None, description="of the verification phantom, for 'calibrate --full'")
     limits: dict[str, float | tuple[float, float]] = Field(
         default_factory=dict, description="limits of 'darklane calibrate' that differ from calibration/steps.py"
     )

@@ -14,6 +14,7 @@ import typer
 
 from calibration import sequence
 from calibration.bundle import Bundle
+from calibration.certificate import Certificate, CertificateError, read
 from calibration.devices import AXES, Devices
 from calibration.manifest import DeviceIdentity, Manifest
 from calibration.session import Session
@@ -38,6 +39,9 @@ def calibrate(
     state_dir: StateDirOption = None,
     json_: JsonOption = False,
     report: Annotated[bool, typer.Option(help="Write the report (HTML and PDF) into the session's folder.")] = True,
+    full: Annotated[
+        bool, typer.Option("--full", help="Also wedges, reference samples and the verification phantom.")
+    ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Repeat every step of an interrupted run too.")] = False,
     emulate: Annotated[bool, typer.Option("--emulate", help="Start an emulated scanner for this run.")] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="With --emulate: which scanner.")] = 1,
@@ -62,10 +66,10 @@ def calibrate(
             stack.enter_context(view)
             if emulate:
                 settings = EmulatedRun.configuration(settings, seed, misaligned=misaligned)
-            session = _session(settings, fresh)
+            session = _session(settings, fresh, full=full)
             if emulate:
                 stack.enter_context(EmulatedRun(settings, session))
-            bundle = _on_devices(settings, session, view)
+            bundle = _on_devices(settings, session, view, full=full)
     except CalibrationError as error:
         fail(f"{error}. {_UNCHANGED}", 1)
     except EmulatorError as error:
@@ -93,10 +97,11 @@ def calibrate(
         print_report(view.console, session, folder)
 
 
-def _session(settings: Config, fresh: bool) -> Session:
+def _session(settings: Config, fresh: bool, *, full: bool) -> Session:
     return sequence.session_for(
         settings.state_dir / "calibration",
         settings.scanner,
+        steps=sequence.FULL if full else sequence.BASIC,
         settings=_settings(settings),
         limits=_limits(settings),
         about=_about(settings),
@@ -117,7 +122,8 @@ def _limits(settings: Config) -> Limits:
     return Limits(**given)  # type: ignore[arg-type]
 
 
-def _on_devices(settings: Config, session: Session, view: View) -> Bundle:
+def _on_devices(settings: Config, session: Session, view: View, *, full: bool) -> Bundle:
+    certificate = _certificate(settings) if full else None
     detector, scanner, motion = settings.detector, settings.scanner, settings.motion
     axes = {name: motion.axes[name].model_dump() for name in AXES}
     controllers = {
@@ -152,10 +158,22 @@ def _on_devices(settings: Config, session: Session, view: View) -> Bundle:
             scanner,
             session,
             progressed,
+            steps=sequence.FULL if full else sequence.BASIC,
             settings=_settings(settings),
             limits=_limits(settings),
             about=about.model_copy(update={"devices": devices}),
+            certificate=certificate,
         )
+
+
+def _certificate(settings: Config) -> Certificate:
+    path = settings.calibration.phantom_certificate
+    if path is None:
+        fail("--full needs the phantom's certificate: set calibration.phantom_certificate to its file")
+    try:
+        return read(path, settings.scanner.tube_kv)
+    except CertificateError as error:
+        fail(str(error))
 
 
 def _port(settings: Config, port: str) -> str:

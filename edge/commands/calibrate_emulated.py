@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from calibration.session import Session
@@ -16,6 +18,10 @@ ROTATION_MRAD, PLACE_UM, DRIFT_PER_MIN = 2.0, 30.0, 0.03
 DEAD, HOT = 0.003, 0.002
 #: Free belt behind each item, mm: the belt stops between them.
 GAP_MM = 120.0
+#: What each step wants on the belt, in their order.
+ON_THE_BELT = {"tray": "tray", "linearity": "wedges", "regions": "samples", "verification": "phantom"}
+#: Certificate of the simulated phantom.
+CERTIFICATE = ("firmware_bridge.emulator.data", "phantom.json")
 
 
 class EmulatedRun:
@@ -40,7 +46,11 @@ class EmulatedRun:
                 "dead_pixels": DEAD,
                 "hot_pixels": HOT,
             }
-        return config.model_copy(update={"emulator": table})
+        changed: dict[str, Any] = {"emulator": table}
+        if config.calibration.phantom_certificate is None:
+            file = Path(str(resources.files(CERTIFICATE[0]).joinpath(CERTIFICATE[1])))
+            changed["calibration"] = config.calibration.model_copy(update={"phantom_certificate": file})
+        return config.model_copy(update=changed)
 
     def __enter__(self) -> EmulatedRun:
         state_dir = self._config.state_dir
@@ -48,7 +58,7 @@ class EmulatedRun:
         file, plan = state_dir / "lane.toml", state_dir / "calibration-plan.json"
         file.write_text(dump(self._config), encoding="utf-8")
         wanted = [step.step for step in self._session.record.steps if step.state != "passed"]
-        items = [{"kind": "tray", "tag": "reference-tray"}] if "tray" in wanted else []
+        items = [{"kind": kind, "tag": kind} for step, kind in ON_THE_BELT.items() if step in wanted]
         plan.write_text(json.dumps({"items": items}), encoding="utf-8")
         self.scanner = EmulatedScanner(file, state_dir, str(plan), tray_first=False)
         try:

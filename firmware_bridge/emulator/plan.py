@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-Kind = Literal["tray", "bag", "laptop", "phone", "hair_dryer", "empty", "reference"]
+Kind = Literal["tray", "bag", "laptop", "phone", "hair_dryer", "empty", "reference", "wedges", "samples", "phantom"]
 
 #: Fill heights of the paper's step containers, mm: 2.5, 5, 10 and 20 mm boxes and some of their sums.
 REFERENCE_STEPS_MM = (2.5, 5.0, 7.5, 10.0, 15.0, 20.0, 27.5, 37.5)

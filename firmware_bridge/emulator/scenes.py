@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from firmware_bridge import reference_tray
+from firmware_bridge import reference_strips, reference_tray
 from firmware_bridge.emulator import scene_dryer, scene_laptop
 from firmware_bridge.emulator.materials import energies_kev, material
 from firmware_bridge.emulator.plan import PlanItem
@@ -126,6 +126,16 @@ def _tray(scanner: Scanner) -> tuple[float, list[Part]]:
     return reference_tray.length_mm(height), parts
 
 
+def _strip(scanner: Scanner, kind: str) -> tuple[float, list[Part]]:
+    """One of the strips of known materials, life-size in every field."""
+    height = field_height_mm(scanner)
+    parts = []
+    for k, (name, thickness) in enumerate(reference_strips.STRIPS[kind]):
+        begin, end = reference_strips.block_mm(k)
+        parts.append(Part(name, thickness, Box((begin + end) / 2, height / 2, end - begin, 2 * height), "step"))
+    return reference_strips.length_mm(kind), parts
+
+
 def build(scanner: Scanner, item: PlanItem) -> Scene:
     """Compose the item's scene for this scanner's field. Same item and scanner, same scene.
 
@@ -139,6 +149,9 @@ def build(scanner: Scanner, item: PlanItem) -> Scene:
     elif item.kind == "tray":
         scale = (1.0, 1.0)
         length, parts = _tray(scanner)
+    elif item.kind in reference_strips.STRIPS:
+        scale = (1.0, 1.0)
+        length, parts = _strip(scanner, item.kind)
     elif item.kind == "reference":
         length, parts = _reference(item, scale)
     else:

@@ -17,8 +17,10 @@ import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 import kernels
 from calibration.bundle import load
@@ -111,7 +113,7 @@ def judge(config: Path, seed: int, printed: str) -> Recovered:
     bundle, session = load(Path(said["file"])), Session.open(Path(said["session"]))
     align = session.step("align").values
     stands = {"m1_z": align["m1_z_um"], "m1_rot_z": align["m1_rot_z_mrad"], "m1_rot_x": align["m1_rot_x_mrad"]}
-    at = session.arrays("scan")["positions_um"]
+    at = np.asarray(session.arrays("scan")["positions_um"], np.float64)
     flats = []
     for x in at:
         masks = Alignment.of(scanner, settings, stands | {"m1_x": align["m1_x_um"] + float(x)})
@@ -141,12 +143,12 @@ def judge(config: Path, seed: int, printed: str) -> Recovered:
     )
 
 
-def output(found: IlluminationCurves, truth: IlluminationCurves) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def output(found: IlluminationCurves, truth: IlluminationCurves) -> npt.NDArray[np.float64]:
     """Tube output during the run over the nominal one, (2,): drift of the tube is not an error of the floor."""
     return np.asarray(np.median(found.area / truth.area, axis=(1, 2)), np.float64)
 
 
-def rms(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:
+def rms(values: npt.NDArray[np.floating[Any]]) -> float:
     """Root mean square."""
     return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
 
