@@ -20,7 +20,8 @@ def plot(figures: dict[str, Any], path: Path) -> None:
     drawn = bars.barh([r["name"] for r in rows], [r["fits_per_second_per_core"] for r in rows], color=colours)
     bars.bar_label(drawn, fmt="{:,.0f}", padding=3)
     bars.set(xscale="log", xlabel="fits per second and core", title="Same Poisson samples, one core")
-    bars.set_xlim(right=10 * rows[-1]["fits_per_second_per_core"])
+    rates = [float(row["fits_per_second_per_core"]) for row in rows]
+    bars.set_xlim(rates[0] / 10, 20 * rates[-1])
     curves = (
         (by_pixels, "pixels", "pixels", "fits_per_second_per_core", "fits per second and core"),
         (by_threads, "threads", "threads", "fits_per_second", "fits per second"),
@@ -32,7 +33,9 @@ def plot(figures: dict[str, Any], path: Path) -> None:
             own = [p for p in points if p["model"] == model]
             axis.plot([p[x] for p in own], [p[y] for p in own], "o-", label=f"darklane {model}")
         axis.set(xlabel=x.replace("_", " "), ylabel=label, ylim=(0, None))
-        if key != "threads":
+        if key == "threads":
+            axis.set_xticks(sorted({p[x] for p in points}))
+        else:
             axis.set_xscale("log")
         axis.legend()
     figure.suptitle(f"{figures['machine']['processor']}, simulated samples")
