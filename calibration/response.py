@@ -19,6 +19,9 @@ F64 = npt.NDArray[np.float64]
 
 #: Grid of the pooled curve, µm, and rounds of the turning round.
 GRID_UM, ROUNDS = 1.0, 6
+#: Finer than this the focal spot leaves nothing of the curve, periods per µm: the rest is noise, and a small τ² that
+#: took it away would look like a large one.
+FINEST_PER_UM = 0.08
 #: Masks bend: so many places of the rows, evenly over their distribution, are looked at and averaged.
 BENDS = 5
 #: A node of the grid counts with at least this part of the largest weight.
@@ -75,7 +78,7 @@ class Response:
 
     def _counts(self, x_um: float, variance: F64) -> F64:
         """Light above the floor of every group behind a scatterer: (4, 2, BENDS, n) for ``variance`` (2, n)."""
-        spectrum = np.fft.rfft(self._curve)
+        spectrum = np.where(self._frequency <= FINEST_PER_UM, np.fft.rfft(self._curve), 0.0)
         blur = np.exp(-2 * (np.pi * self._frequency) ** 2 * variance[..., None])
         places = (x_um - self._offsets[:, None] + self._pitch * np.arange(GROUPS)) % self._period
         # Each group's sample point straight from the Fourier series: no interpolation.
