@@ -56,7 +56,7 @@ def run(on: RetrievalEngine, given: tuple[Slab, Arrays]) -> tuple[ImageSlab, Arr
     return result
 
 
-def bias(images: np.ndarray, channel: int, expected: float, b: int) -> float:  # type: ignore[type-arg]
+def bias(images: np.ndarray, channel: int, expected: float, b: int) -> float:
     return float(np.median(images[channel, b, :, LEAD_COLUMNS + 2 :]) - expected)
 
 
@@ -96,7 +96,7 @@ def test_what_changes_while_the_bag_is_scanned_is_noticed_behind_it(tmp_path: Pa
     message, _ = run(engine(tmp_path), drifted_slab(made, 1.0, 0.95, trail=16))
     assert message.fault is None
     for change in ({"trail_output": 0.95}, {"trail_shift_um": 2.0}):
-        message, _ = run(engine(tmp_path), drifted_slab(made, 1.0, 0.95, trail=16, **change))  # type: ignore[arg-type]
+        message, _ = run(engine(tmp_path), drifted_slab(made, 1.0, 0.95, trail=16, **change))
         assert message.fault is Fault.CALIBRATION_EXPIRED, change
 
 
