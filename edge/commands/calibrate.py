@@ -65,7 +65,7 @@ def calibrate(
         with ExitStack() as stack:
             stack.enter_context(view)
             if emulate:
-                settings = EmulatedRun.configuration(settings, seed, misaligned=misaligned)
+                settings = EmulatedRun.configuration(settings, seed, misaligned=misaligned, full=full)
             session = _session(settings, fresh, full=full)
             if emulate:
                 stack.enter_context(EmulatedRun(settings, session))

@@ -16,7 +16,7 @@ from edge.emulated import EmulatedScanner
 ROTATION_MRAD, PLACE_UM, DRIFT_PER_MIN = 2.0, 30.0, 0.03
 #: Half a percent of bad pixels.
 DEAD, HOT = 0.003, 0.002
-#: Free belt behind each item, mm: the belt stops between them.
+#: Free belt behind each item of a full run, mm: the belt stops between them.
 GAP_MM = 120.0
 #: What each step wants on the belt, in their order.
 ON_THE_BELT = {"tray": "tray", "linearity": "wedges", "regions": "samples", "verification": "phantom"}
@@ -33,9 +33,10 @@ class EmulatedRun:
         self.scanner: EmulatedScanner | None = None
 
     @staticmethod
-    def configuration(config: Config, seed: int, *, misaligned: bool) -> Config:
+    def configuration(config: Config, seed: int, *, misaligned: bool, full: bool) -> Config:
         """``config`` for scanner ``seed``, put out of place when ``misaligned``."""
-        table: dict[str, Any] = {"bag_gap_mm": GAP_MM} | (config.emulator or {}) | {"seed": seed}
+        gap = {"bag_gap_mm": GAP_MM} if full else {}
+        table: dict[str, Any] = gap | (config.emulator or {}) | {"seed": seed}
         if misaligned:
             chance = random.Random(seed)  # noqa: S311 - not a secret
             table |= {

@@ -52,7 +52,7 @@ def test_the_response_of_the_curve_takes_the_bias_of_strong_scatterers_out() -> 
     response = Response(scanner, at, means, curves, prior, X0_UM, EXPOSURE)
     t, dark = response.true(found[0], found[2])
     assert (found[2] / truth - 1 > 0.05).all()
-    np.testing.assert_allclose(dark, truth, rtol=0.02, atol=0.3)
+    np.testing.assert_allclose(dark, truth, rtol=0.01, atol=0.1)
     np.testing.assert_allclose(t, 1.0, rtol=2e-3)
 
 
