@@ -1,4 +1,4 @@
-"""Accuracy of the retrieval on simulated counts: ``python -m kernels.accuracy`` prints the tables of docs/kernels.md.
+"""Accuracy of the retrieval on simulated counts: ``python -m kernels.accuracy docs/kernels.md`` makes its tables anew.
 
 Samples are Poisson draws of pixels that follow equation (2) exactly. What is shown is a property of the estimator and
 of the model, not a validation against measurements.
@@ -6,8 +6,10 @@ of the model, not a validation against measurements.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +19,7 @@ from kernels.reference import retrieval as reference
 from kernels.reference.model import evaluate, widen
 from kernels.retrieval import retrieve
 from kernels.settings import BINS, GROUPS, SETTINGS
-from kernels.types import F64, Flag, IlluminationCurves, Model, OffsetPrior, Retrieval
+from kernels.types import F64, INFORMATIVE, Flag, IlluminationCurves, Model, OffsetPrior, Retrieval
 
 #: t (low, high), Δ µm, τ² µm² (low, high).
 SCENES = {
@@ -34,6 +36,10 @@ WIDTH_UM = 12.07
 #: Floor as a fraction of peak and floor; the curves have a height of one count.
 FLOOR = (0.04, 0.32)
 PRIOR = OffsetPrior(np.array([[-0.6, -0.9, -0.02, 0.01, 0.0], [-0.1, -0.7, 0.0, 0.0, -0.01]]), np.array([2e-3, 2e-3]))
+#: Ranges of the true τ² of the low bin that random pixels are drawn from.
+RANGES_UM2 = ((0.0, 1200.0), (1200.0, 1800.0), (1800.0, 3000.0))
+#: Around the tables in the page.
+MARKS = ("<!-- accuracy: made by python -m kernels.accuracy -->", "<!-- accuracy: end -->")
 PIXELS = 20_000
 DRAWS = 500_000
 #: With o free the bound describes the spread where σ(o) is well inside the range of o and σ(τ²) well inside the curve.
@@ -43,13 +49,14 @@ REGULAR_SPREAD = 0.1
 
 @dataclass(frozen=True)
 class Row:
-    """One scene, bin and number of counts: the worst of the four unknowns, over pixels that are not flagged."""
+    """One scene, bin and number of counts: the worst of the four unknowns, over pixels without a fault."""
 
     scene: str
     bin: int
     counts: float
     x_um: float
     flagged: float
+    skewed: float  # part with SKEWED alone: they are among those that count here
     bias: float  # in units of the bound
     spread: float  # furthest from 1
     coverage: tuple[float, float]
@@ -83,7 +90,7 @@ def _retrieved(
     samples = rng.poisson(expected(truth, counts, x_um)).astype(np.float32)
     exposure = counts.astype(np.float32)
     result = retrieve(samples, ideal_curves(), x_um, exposure=exposure, model=model, prior=PRIOR, backend="host")
-    return truth, result, (result.flags & ~np.uint16(Flag.PRIOR_DOMINATED)) == 0
+    return truth, result, (result.flags & ~np.uint16(INFORMATIVE)) == 0
 
 
 def scene_rows(name: str, counts: float, x_um: float, model: Model, pixels: int = PIXELS) -> list[Row]:
@@ -96,7 +103,7 @@ def scene_rows(name: str, counts: float, x_um: float, model: Model, pixels: int 
     gains = np.full(pixels, counts)
     truth, result, good = _retrieved(many, gains, x_um, model, np.random.default_rng(5))
     exact = expected(one, gains[:1], x_um)
-    bound = reference.retrieve(exact, ideal_curves(), x_um, gains[:1], np.ones(1), model, PRIOR, one)[1]
+    bound = reference.retrieve(exact, ideal_curves(), x_um, gains[:1], np.ones(1), model, PRIOR, one, False)[1]
     error = result.images - truth
     rows = []
     for b in range(BINS):
@@ -104,9 +111,10 @@ def scene_rows(name: str, counts: float, x_um: float, model: Model, pixels: int 
         scaled = error[:, b, 0][:, kept] / bound[:, b, 0]
         inside = (np.abs(error) < result.sigma)[:, b, 0][:, kept]
         blurred = WIDTH_UM**2 + dark_field[b]
+        skewed = float((good[b, 0] & ((result.flags[b, 0] & int(Flag.SKEWED)) != 0)).mean())
         free = bound[3, b, 0, 0] < REGULAR_OFFSET and bound[2, b, 0, 0] < REGULAR_SPREAD * blurred
         if kept.sum() < pixels // 2:
-            rows.append(Row(name, b, counts, x_um, 1 - kept.mean(), np.nan, np.nan, (np.nan, np.nan), False))
+            rows.append(Row(name, b, counts, x_um, 1 - kept.mean(), skewed, np.nan, np.nan, (np.nan, np.nan), False))
             continue
         spread, covered = scaled.std(axis=1), inside.mean(axis=1)
         rows.append(
@@ -116,6 +124,7 @@ def scene_rows(name: str, counts: float, x_um: float, model: Model, pixels: int 
                 counts,
                 x_um,
                 1 - kept.mean(),
+                skewed,
                 float(np.abs(scaled.mean(axis=1)).max()),
                 float(spread[np.abs(spread - 1).argmax()]),
                 (float(covered.min()), float(covered.max())),
@@ -139,6 +148,7 @@ def random_outliers(model: Model, dark_field: tuple[float, float], draws: int = 
         truth[2, :, 0] = tau2, 0.25 * tau2
         truth[3] = prior_reference.predict(PRIOR, truth[0])[0]
         truth, result, good = _retrieved(truth, 10 ** rng.uniform(3, 6, n), x_um, model, rng)
+        good = good & ((result.flags & int(Flag.SKEWED)) == 0)
         off = (np.abs(result.images - truth) > 5 * result.sigma).any(axis=0)
         kept += int(good.sum())
         wrong += int((off & good).sum())
@@ -146,35 +156,51 @@ def random_outliers(model: Model, dark_field: tuple[float, float], draws: int = 
 
 
 def _lines(model: Model) -> Iterator[str]:
-    yield f"| `{model}` | counts | flagged | bias | spread | coverage |"
-    yield "|---|---|---|---|---|---|"
+    yield f"| `{model}` | counts | flagged | skewed | bias | spread | coverage |"
+    yield "|---|---|---|---|---|---|---|"
     for name in SCENES:
         for counts in COUNTS:
             rows = [r for x in POINTS_UM for r in scene_rows(name, counts, x, model) if r.regular]
             if not rows:
-                yield f"| {name} | {counts:.0e} | no regular case | | | |"
+                yield f"| {name} | {counts:.0e} | no regular case | | | | |"
                 continue
             spread = [r.spread for r in rows]
             low, high = min(r.coverage[0] for r in rows), max(r.coverage[1] for r in rows)
             part = "" if model == "map" else f" ({len(rows)} of 6)"
             yield (
                 f"| {name}{part} | {counts:.0e} | {max(r.flagged for r in rows):.3f} | "
+                f"{max(r.skewed for r in rows):.3f} | "
                 f"{max(r.bias for r in rows):.2f} | {min(spread):.2f} – {max(spread):.2f} | {low:.3f} – {high:.3f} |"
             )
 
 
-def main() -> None:
-    """Print the tables."""
+def tables() -> str:
+    """The tables of docs/kernels.md."""
     models: tuple[Model, ...] = ("map", "full")
+    parts = ["\n".join(_lines(model)) + "\n" for model in models]
+    last = [
+        "| model | true τ² (low bin), µm² | flagged or skewed | values that are neither | wrong by more than 5 σ |",
+        "|---|---|---|---|---|",
+    ]
     for model in models:
-        print("\n".join(_lines(model)), end="\n\n")
-    print("| model | true τ² of the low bin, µm² | flagged | values not flagged | wrong by more than 5 σ |")
-    print("|---|---|---|---|---|")
-    for model in models:
-        for limits in ((0.0, 1200.0), (1200.0, 1800.0), (1800.0, 3000.0)):
+        for limits in RANGES_UM2:
             flagged, kept, wrong = random_outliers(model, limits)
-            print(f"| `{model}` | {limits[0]:.0f} – {limits[1]:.0f} | {flagged:.3f} | {kept} | {wrong} |")
+            last.append(f"| `{model}` | {limits[0]:.0f} – {limits[1]:.0f} | {flagged:.3f} | {kept} | {wrong} |")
+    return "\n".join([*parts, *last]) + "\n"
+
+
+def write(page: Path, text: str) -> None:
+    """Put ``text`` between the two marks of ``page``. Raises ValueError where they are missing."""
+    old = page.read_text(encoding="utf-8")
+    before, found, rest = old.partition(MARKS[0])
+    _, also, after = rest.partition(MARKS[1])
+    if not (found and also):
+        raise ValueError(f"{page}: has no {MARKS[0]} … {MARKS[1]}; put both where the tables belong")
+    page.write_text(f"{before}{MARKS[0]}\n{text}{MARKS[1]}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    made = tables()
+    print(made, end="")
+    for name in sys.argv[1:]:
+        write(Path(name), made)

@@ -50,7 +50,7 @@ class Settings:
     low_counts: float = 50.0  # fewer counts than this in the sum of the four samples
     saturated_counts: float = 1e9
     singular_spread: float = 0.5  # σ(τ²) over the variance of the blurred curve: more is no measurement
-    singular_width: float = 0.5  # σ of the blurred curve over the pitch: neighbours merge, τ² has two answers
+    singular_width: float = 0.49  # σ of the blurred curve over the pitch: neighbours merge, τ² has two answers
     singular_pivot: float = 1e-5  # smallest pivot of a unit diagonal: float32 leaves no accurate σ below
     prior_dominated_sd: float = 1.0  # σ(o) of the samples alone is as wide as the range of o
     ratio_significance: float = 3.0  # a denominator, or an amplitude, must exceed this many σ
@@ -59,6 +59,10 @@ class Settings:
     gain_least: float = 1e-6  # with o free, iterating also stops where a step would lower χ² by less than this,
     gain_part: float = 0.05  # or, where no exact root is near, by less than this part of it
     singular_spread_free: float = 0.15  # singular_spread with o free: t, τ² and o then err together
+    second_order_spread: float = 0.025  # σ(τ²)/blurred variance, with o free σ(t)/t: from here on skew is looked at
+    bias_least: float = 0.05  # a bias of this part of a σ is left alone, what is more is taken off,
+    bias_most: float = 0.5  # but not more than this: beyond, two orders are too few
+    skew_growth: float = 0.09  # growth of σ within one σ: more, and 5 σ is not what it is of a normal law
 
     def vector(self) -> F32:
         """All fields, in order, as the (n,) float32 argument of the compiled kernels."""

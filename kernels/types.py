@@ -18,7 +18,7 @@ Model = Literal["paper", "full", "map"]
 
 
 class Flag(IntFlag):
-    """Bits of the flags image; a pixel is good when none but PRIOR_DOMINATED is set (docs/kernels.md)."""
+    """Bits of the flags image; a pixel is good when none but those of INFORMATIVE is set (docs/kernels.md)."""
 
     NOT_CONVERGED = 1
     NO_EXACT_ROOT = 2
@@ -27,6 +27,11 @@ class Flag(IntFlag):
     LOW_COUNTS = 16
     BAD_INPUT = 32  # NaN, saturated or dead
     PRIOR_DOMINATED = 64  # information, not a fault: the samples alone would not have told o
+    SKEWED = 128  # information, not a fault: σ holds for 68 %, but errors beyond 3 σ are more frequent than normal
+
+
+#: Flags that tell more about a good pixel.
+INFORMATIVE = Flag.PRIOR_DOMINATED | Flag.SKEWED
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 // The last step of a fit, the 1-σ of its result, and the flags.
 #pragma once
-#include "retrieve.cuh"
+#include "second_order.cuh"
 
 namespace DARKLANE_NAMESPACE {
 
@@ -8,33 +8,6 @@ namespace DARKLANE_NAMESPACE {
 template <class F, int NB> struct Outcome {
     F image[4][NB], sigma[4][NB], flags[NB];
 };
-
-// Σ_km a_k C_km b_m for the covariance C of the t.
-template <class F, int NB> DARKLANE_FN F spread(const F (&a)[NB], const F (&c)[NB][NB]) {
-    F sum(0.0f);
-    DARKLANE_UNROLL for (int k = 0; k < NB; ++k) {
-        DARKLANE_UNROLL for (int m = 0; m < NB; ++m) sum = sum + a[k] * c[k][m] * a[m];
-    }
-    return sum;
-}
-
-// Variances of (t, Δ, τ², o) of bin b: the inverse of JᵀWJ, prior included.
-template <class F, int NB>
-DARKLANE_FN void variances(const Factored<F, NB>& f, const Tie<F, NB>& tie, float sd, int b, F (&out)[4]) {
-    const Eliminated<F, NB>& e = f.own[b];
-    F by_s[NB], by_v[NB], by_o[NB];  // how s, v and o follow the t of each bin
-    DARKLANE_UNROLL for (int k = 0; k < NB; ++k) {
-        const Step3<F> follow = backward(e, e.column[k]);
-        by_s[k] = follow.s;
-        by_v[k] = follow.v;
-        by_o[k] = tie.slope[b][k] - follow.z * F(sd);
-    }
-    const F m = e.l21 * e.l32 - e.l31;
-    out[0] = f.inverse[b][b];
-    out[1] = e.i1 + e.l21 * e.l21 * e.i2 + m * m * e.i3 + spread(by_s, f.inverse);
-    out[2] = e.i2 + e.l32 * e.l32 * e.i3 + spread(by_v, f.inverse);
-    out[3] = e.i3 * F(sd * sd) + spread(by_o, f.inverse);
-}
 
 // Variance of o that the four samples of one bin give alone, without the prior.
 template <class F> DARKLANE_FN F variance_of_offset_alone(const Normal<F>& n) {
@@ -53,15 +26,24 @@ template <bool PAPER, class F, int NB>
 DARKLANE_FN void finish(const Data<F, NB>& data, const Curve<F> (&curve)[NB], const Prior& prior, const Settings& s,
                         Point<F, NB> p, F converged, Outcome<F, NB>& out) {
     Normal<F> n[NB];
+    Derivatives<F> known = {};
     Tie<F, NB> tied;
     tie(p.t, prior, s, tied);
     const F none[GROUPS] = {F(0.0f), F(0.0f), F(0.0f), F(0.0f)};
     DARKLANE_UNROLL for (int b = 0; b < NB; ++b) {
         const F o = tied.f[b] + p.z[b] * F(sd_of<NB>(prior, b));
-        assemble<PAPER>(curve[b], data.y[b], data.gain, p.t[b], p.s[b], p.v[b], o, s, none, n[b]);
+        if (NB == 2) {
+            assemble<PAPER>(curve[b], data.y[b], data.gain, p.t[b], p.s[b], p.v[b], o, s, none, n[b]);
+        } else {  // most fits will need the second order
+            shift_derivatives<PAPER>(curve[b], p.s[b], p.v[b], s.pitch, known.sum);
+            F by_v[GROUPS];
+            DARKLANE_UNROLL for (int g = 0; g < GROUPS; ++g) by_v[g] = known.sum[2][g] * F(0.5f);
+            assemble_from(curve[b], data.y[b], data.gain, p.t[b], o, s, none, known.sum[0], known.sum[1], by_v, n[b]);
+        }
     }
     Factored<F, NB> f;
-    factor(n, tied, prior, p.z, F(0.0f), f);
+    factor(n, tied, prior, F(0.0f), f);
+    aim(n, tied, prior, p.z, f);
     Point<F, NB> last = p;
     Step3<F> step[NB];
     DARKLANE_UNROLL for (int b = 0; b < NB; ++b) {
@@ -80,25 +62,23 @@ DARKLANE_FN void finish(const Data<F, NB>& data, const Curve<F> (&curve)[NB], co
         last.z[b] = select(near, last.z[b], p.z[b]);
     }
     tie(last.t, prior, s, tied);
+    const F zero(0.0f);
+    Covariance<F> c[NB];
+    F usable[NB];
     DARKLANE_UNROLL for (int b = 0; b < NB; ++b) {
         const float sd = sd_of<NB>(prior, b);
-        const F o = clamp(tied.f[b] + last.z[b] * F(sd), F(s.offset_min), F(s.offset_max));
-        out.image[0][b] = last.t[b];
-        out.image[1][b] = last.s[b];
-        out.image[2][b] = last.v[b];
-        out.image[3][b] = o;
-        F variance[4];
-        variances(f, tied, sd, b, variance);
-        DARKLANE_UNROLL for (int c = 0; c < 4; ++c) {
-            out.sigma[c][b] = F(1.0f) / inverse_root(clamp(variance[c], F(1e-30f), F(1e30f)));
+        covariance(f, tied, sd, b, c[b]);
+        const F variance[4] = {c[b].tt, c[b].ss, c[b].vv, c[b].oo};
+        DARKLANE_UNROLL for (int k = 0; k < 4; ++k) {
+            out.sigma[k][b] = F(1.0f) / inverse_root(clamp(variance[k], F(1e-30f), F(1e30f)));
         }
         // What the last step leaves of Σ W r².
         const F gain = n[b].gt * f.step_t[b] + n[b].gs * step[b].s + n[b].gv * step[b].v + n[b].go * step[b].z;
-        const F chi2 = NB == 2 ? n[b].chi2 + last.z[b] * last.z[b] : n[b].chi2 - select(near, gain, F(0.0f));
+        const F chi2 = NB == 2 ? n[b].chi2 + last.z[b] * last.z[b] : n[b].chi2 - select(near, gain, zero);
         const F limit = F(NB == 2 ? s.chi2_map : s.chi2_exact);
         F total(0.0f);
         DARKLANE_UNROLL for (int g = 0; g < GROUPS; ++g) total = total + data.y[b][g];
-        const F zero(0.0f);
+        const F o = clamp(tied.f[b] + last.z[b] * F(sd), F(s.offset_min), F(s.offset_max));
         F flags = (F(1.0f) - converged) * F(NOT_CONVERGED);
         flags = flags + select(chi2 <= limit, zero, F(NO_EXACT_ROOT));
         // Close to a bound counts: a fit that runs into one may stop a little before it.
@@ -123,6 +103,21 @@ DARKLANE_FN void finish(const Data<F, NB>& data, const Curve<F> (&curve)[NB], co
             flags = flags + select(known, zero, F(PRIOR_DOMINATED));
         }
         out.flags[b] = flags;
+        usable[b] = select(inside & regular & (converged > zero), F(1.0f), zero);
+    }
+    F skew[NB], share[NB];
+    second_order<PAPER>(curve, data.gain, prior, s, n, f, tied, c, usable, known, last, skew, share);
+    DARKLANE_UNROLL for (int b = 0; b < NB; ++b) {
+        out.image[0][b] = last.t[b];
+        out.image[1][b] = last.s[b];
+        out.image[2][b] = last.v[b];
+        out.image[3][b] = clamp(tied.f[b] + last.z[b] * F(sd_of<NB>(prior, b)), F(s.offset_min), F(s.offset_max));
+        out.flags[b] = out.flags[b] + select((magnitude(skew[b]) > F(s.skew_growth)) | (share[b] > zero), F(SKEWED), zero);
+        if (NB == 2) {  // the longer side of a skewed 1-σ interval
+            const F per = maximum(skew[b], zero) * inverse_root(clamp(c[b].vv, F(1e-30f), F(1e30f)));
+            const F with_v[4] = {c[b].tv, c[b].sv, c[b].vv, c[b].vo};
+            DARKLANE_UNROLL for (int k = 0; k < 4; ++k) out.sigma[k][b] = out.sigma[k][b] + per * magnitude(with_v[k]);
+        }
     }
 }
 

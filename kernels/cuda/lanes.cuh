@@ -43,6 +43,7 @@ DARKLANE_FN float float_of(int i) {
 DARKLANE_FN int shift_left(int i, int by) { return static_cast<int>(static_cast<unsigned>(i) << by); }
 DARKLANE_FN float to_float(int i) { return static_cast<float>(i); }
 DARKLANE_FN float select(bool mask, float a, float b) { return mask ? a : b; }
+DARKLANE_FN bool any(bool mask) { return mask; }
 
 // Of two numbers; a NaN in `a` gives `b`.
 template <class F> DARKLANE_FN F maximum(F a, F b) { return select(a > b, a, b); }

@@ -63,12 +63,12 @@ template <class F> DARKLANE_FN void tie(const F (&t)[2], const Prior& prior, con
     }
 }
 
-// Normal equations of one bin at (t, s, v, o), and Σ W r² of the new residuals under the weights of the old point.
-template <bool PAPER, class F>
-DARKLANE_FN F assemble(const Curve<F>& curve, const F (&y)[GROUPS], F gain, F t, F s, F v, F o, const Settings& set,
-                       const F (&old_weight)[GROUPS], Normal<F>& n) {
-    F a[GROUPS], b[GROUPS], c[GROUPS];
-    gaussians<PAPER>(curve, s, v, set.pitch, a, b, c);
+// Normal equations of one bin at (t, o), and Σ W r² of the new residuals under the weights of the old point. `a`, `b`
+// and `c` are what gaussians() gives at (s, v).
+template <class F>
+DARKLANE_FN F assemble_from(const Curve<F>& curve, const F (&y)[GROUPS], F gain, F t, F o, const Settings& set,
+                            const F (&old_weight)[GROUPS], const F (&a)[GROUPS], const F (&b)[GROUPS],
+                            const F (&c)[GROUPS], Normal<F>& n) {
     const F least = F(set.floor_counts) / gain;
     const F background = curve.floor * o;
     F old_chi2(0.0f), sum_w(0.0f), sum_wr(0.0f);
@@ -112,6 +112,15 @@ DARKLANE_FN F assemble(const Curve<F>& curve, const F (&y)[GROUPS], F gain, F t,
     n.gv = n.gv * t;
     n.go = sum_wr * k;
     return old_chi2;
+}
+
+// The same at (t, s, v, o).
+template <bool PAPER, class F>
+DARKLANE_FN F assemble(const Curve<F>& curve, const F (&y)[GROUPS], F gain, F t, F s, F v, F o, const Settings& set,
+                       const F (&old_weight)[GROUPS], Normal<F>& n) {
+    F a[GROUPS], b[GROUPS], c[GROUPS];
+    gaussians<PAPER>(curve, s, v, set.pitch, a, b, c);
+    return assemble_from(curve, y, gain, t, o, set, old_weight, a, b, c, n);
 }
 
 }  // namespace DARKLANE_NAMESPACE

@@ -204,7 +204,8 @@ DARKLANE_FN auto iterate(const Data<F, NB>& data, const Curve<F> (&curve)[NB], c
     DARKLANE_UNROLL for (int b = 0; b < NB; ++b) {
         movable[b] = held<NB>(state.normal[b], state.point.s[b], state.point.v[b], state.point.z[b], curve[b], s);
     }
-    factor(movable, state.tie, prior, state.point.z, state.lambda, factored);
+    factor(movable, state.tie, prior, state.lambda, factored);
+    aim(movable, state.tie, prior, state.point.z, factored);
     DARKLANE_UNROLL for (int b = 0; b < NB; ++b) {
         const Step3<F> step = private_step(factored, b);
         state.trial.t[b] = clamp(state.point.t[b] + factored.step_t[b], F(s.t_min), F(s.t_max));

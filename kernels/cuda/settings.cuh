@@ -18,6 +18,7 @@ struct Settings {
     float pile_up_fraction;
     float stepped_iterations;
     float gain_least, gain_part, singular_spread_free;
+    float second_order_spread, bias_least, bias_most, skew_growth;
 };
 
 #if defined(DARKLANE_SETTINGS)
@@ -32,7 +33,8 @@ enum Flag {
     SINGULAR = 8,
     LOW_COUNTS = 16,
     BAD_INPUT = 32,
-    PRIOR_DOMINATED = 64
+    PRIOR_DOMINATED = 64,
+    SKEWED = 128
 };
 
 }  // namespace DARKLANE_NAMESPACE

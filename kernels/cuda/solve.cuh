@@ -31,7 +31,7 @@ template <class F, int NB> DARKLANE_FN Step3<F> backward(const Eliminated<F, NB>
 
 // Eliminates (s, v, z) of bin B. `grow` = 1 + λ multiplies the diagonal.
 template <int B, class F, int NB>
-DARKLANE_FN void eliminate(const Normal<F>& n, const Tie<F, NB>& tie, float sd, F z, F grow, Eliminated<F, NB>& e) {
+DARKLANE_FN void eliminate(const Normal<F>& n, const Tie<F, NB>& tie, float sd, F grow, Eliminated<F, NB>& e) {
     const F tiny(1e-30f), least(1e-7f);  // pivots of unknowns without effect (t = 0), and of rounding alone
     const float prior = NB == 2 ? 1.0f : 0.0f;
     const F p11 = n.ss * grow + tiny;
@@ -56,29 +56,23 @@ DARKLANE_FN void eliminate(const Normal<F>& n, const Tie<F, NB>& tie, float sd, 
     e.column[B][0] = e.column[B][0] + n.ts;
     e.column[B][1] = e.column[B][1] + n.tv;
     e.column[B][2] = e.column[B][2] + n.to * F(sd);
-    e.gradient[0] = n.gs;
-    e.gradient[1] = n.gv;
-    e.gradient[2] = n.go * F(sd) - z * F(prior);
     DARKLANE_UNROLL for (int k = 0; k < NB; ++k) forward(e, e.column[k]);
-    forward(e, e.gradient);
 }
 
 template <class F> DARKLANE_FN F weighted(const F (&a)[3], const F (&b)[3], F i1, F i2, F i3) {
     return a[0] * b[0] * i1 + a[1] * b[1] * i2 + a[2] * b[2] * i3;
 }
 
-// The t block before elimination: JᵀWJ and JᵀWr of the columns ∂/∂t_k, through o as well.
+// The t block before elimination: JᵀWJ of the columns ∂/∂t_k, through o as well.
 template <int B, class F, int NB>
-DARKLANE_FN void add_shared(const Normal<F>& n, const Tie<F, NB>& tie, F (&block)[NB][NB], F (&gradient)[NB]) {
+DARKLANE_FN void add_shared(const Normal<F>& n, const Tie<F, NB>& tie, F (&block)[NB][NB]) {
     DARKLANE_UNROLL for (int k = 0; k < NB; ++k) {
         const F through = n.oo * tie.slope[B][k];
         DARKLANE_UNROLL for (int m = 0; m < NB; ++m) block[k][m] = block[k][m] + through * tie.slope[B][m];
         block[k][B] = block[k][B] + n.to * tie.slope[B][k];
         block[B][k] = block[B][k] + n.to * tie.slope[B][k];
-        gradient[k] = gradient[k] + n.go * tie.slope[B][k];
     }
     block[B][B] = block[B][B] + n.tt;
-    gradient[B] = gradient[B] + n.gt;
 }
 
 // The whole system of NB bins, factored.
@@ -106,20 +100,19 @@ template <class F> DARKLANE_FN F invert(const F (&a)[2][2], F (&inverse)[2][2], 
     return minimum(first / diagonal[0], second / diagonal[1]);
 }
 
+// The matrix of the system, factored. `lambda` damps it.
 template <class F, int NB>
-DARKLANE_FN void factor(const Normal<F> (&n)[NB], const Tie<F, NB>& tie, const Prior& prior, const F (&z)[NB], F lambda,
-                        Factored<F, NB>& out) {
+DARKLANE_FN void factor(const Normal<F> (&n)[NB], const Tie<F, NB>& tie, const Prior& prior, F lambda, Factored<F, NB>& out) {
     const F grow = lambda + F(1.0f);
-    F block[NB][NB], gradient[NB], diagonal[NB];
+    F block[NB][NB], diagonal[NB];
     DARKLANE_UNROLL for (int k = 0; k < NB; ++k) {
-        gradient[k] = F(0.0f);
         DARKLANE_UNROLL for (int m = 0; m < NB; ++m) block[k][m] = F(0.0f);
     }
-    add_shared<0>(n[0], tie, block, gradient);
-    eliminate<0>(n[0], tie, sd_of<NB>(prior, 0), z[0], grow, out.own[0]);
+    add_shared<0>(n[0], tie, block);
+    eliminate<0>(n[0], tie, sd_of<NB>(prior, 0), grow, out.own[0]);
     if constexpr (NB == 2) {
-        add_shared<1>(n[1], tie, block, gradient);
-        eliminate<1>(n[1], tie, sd_of<NB>(prior, 1), z[1], grow, out.own[1]);
+        add_shared<1>(n[1], tie, block);
+        eliminate<1>(n[1], tie, sd_of<NB>(prior, 1), grow, out.own[1]);
     }
     DARKLANE_UNROLL for (int k = 0; k < NB; ++k) {
         block[k][k] = diagonal[k] = block[k][k] * grow + F(1e-30f);
@@ -130,14 +123,31 @@ DARKLANE_FN void factor(const Normal<F> (&n)[NB], const Tie<F, NB>& tie, const P
             DARKLANE_UNROLL for (int m = k; m < NB; ++m) {
                 block[k][m] = block[k][m] - weighted(e.column[k], e.column[m], e.i1, e.i2, e.i3);
             }
-            gradient[k] = gradient[k] - weighted(e.column[k], e.gradient, e.i1, e.i2, e.i3);
         }
     }
     out.weakest = invert(block, out.inverse, diagonal);
+    DARKLANE_UNROLL for (int b = 0; b < NB; ++b) out.weakest = minimum(out.weakest, out.own[b].weakest);
+}
+
+// The step of a factored system towards the right-hand side JᵀWr of `n`, and towards z = 0.
+template <class F, int NB>
+DARKLANE_FN void aim(const Normal<F> (&n)[NB], const Tie<F, NB>& tie, const Prior& prior, const F (&z)[NB],
+                     Factored<F, NB>& out) {
+    F gradient[NB];
+    DARKLANE_UNROLL for (int k = 0; k < NB; ++k) gradient[k] = n[k].gt;
+    DARKLANE_UNROLL for (int b = 0; b < NB; ++b) {
+        Eliminated<F, NB>& e = out.own[b];
+        e.gradient[0] = n[b].gs;
+        e.gradient[1] = n[b].gv;
+        e.gradient[2] = n[b].go * F(sd_of<NB>(prior, b)) - z[b] * F(NB == 2 ? 1.0f : 0.0f);
+        forward(e, e.gradient);
+        DARKLANE_UNROLL for (int k = 0; k < NB; ++k) {
+            gradient[k] = gradient[k] + n[b].go * tie.slope[b][k] - weighted(e.column[k], e.gradient, e.i1, e.i2, e.i3);
+        }
+    }
     DARKLANE_UNROLL for (int k = 0; k < NB; ++k) {
         out.step_t[k] = F(0.0f);
         DARKLANE_UNROLL for (int m = 0; m < NB; ++m) out.step_t[k] = out.step_t[k] + out.inverse[k][m] * gradient[m];
-        out.weakest = minimum(out.weakest, out.own[k].weakest);
     }
 }
 

@@ -49,7 +49,8 @@ DARKLANE_FN void finish(const SteppedData<F, NB>& data, const SteppedCurves<F> (
         assemble(curve[b], steps, data.y[b], data.gain, p.t[b], p.s[b], p.v[b], o, s.floor_counts, nothing, weight, n[b]);
     }
     Factored<F, NB> f;
-    factor(n, tied, prior, p.z, F(0.0f), f);
+    factor(n, tied, prior, F(0.0f), f);
+    aim(n, tied, prior, p.z, f);
     Point<F, NB> last = p;
     Step3<F> step[NB];
     for (int b = 0; b < NB; ++b) {
@@ -74,10 +75,11 @@ DARKLANE_FN void finish(const SteppedData<F, NB>& data, const SteppedCurves<F> (
         out.image[1][b] = last.s[b];
         out.image[2][b] = last.v[b];
         out.image[3][b] = clamp(tied.f[b] + last.z[b] * F(sd), F(s.offset_min), F(s.offset_max));
-        F variance[4];
-        variances(f, tied, sd, b, variance);
-        for (int c = 0; c < 4; ++c) {
-            out.sigma[c][b] = F(1.0f) / inverse_root(clamp(variance[c], F(1e-30f), F(1e30f)));
+        Covariance<F> c;
+        covariance(f, tied, sd, b, c);
+        const F variance[4] = {c.tt, c.ss, c.vv, c.oo};
+        for (int k = 0; k < 4; ++k) {
+            out.sigma[k][b] = F(1.0f) / inverse_root(clamp(variance[k], F(1e-30f), F(1e30f)));
         }
         // What the last step leaves of Σ W r².
         const F gain = n[b].gt * f.step_t[b] + n[b].gs * step[b].s + n[b].gv * step[b].v + n[b].go * step[b].z;

@@ -107,4 +107,7 @@ DARKLANE_FN unsigned bits(Mask mask) {
 #endif
 }
 
+// Whether the mask is set in a lane: for work that no lane needs.
+DARKLANE_FN bool any(Mask mask) { return bits(mask) != 0; }
+
 }  // namespace DARKLANE_NAMESPACE

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kernels.reference import prior as prior_reference
+from kernels.reference import second_order
 from kernels.reference.linear import variances, weakest_pivot
 from kernels.reference.model import DARK_FIELD, OFFSET, Curves, T, evaluate, widen
 from kernels.settings import BINS, GROUPS, SETTINGS
@@ -134,8 +135,8 @@ def solve(problem: Problem, start: F64 | None) -> tuple[F64, Bools]:
     return p, done
 
 
-def _describe(problem: Problem, p: F64, converged: Bools) -> tuple[F64, npt.NDArray[np.uint16]]:
-    """1-σ (n, b, 4) from the inverse of JᵀWJ, prior included, and flags (n, b)."""
+def _describe(problem: Problem, p: F64, converged: Bools, corrected: bool) -> tuple[F64, F64, npt.NDArray[np.uint16]]:
+    """Unknowns without their bias, 1-σ (n, b, 4) from the inverse of JᵀWJ, prior included, and flags (n, b)."""
     n, bins = p.shape[:2]
     residual, jacobian, weight, slopes = problem.system(p)
     at = problem.physical(p)
@@ -146,7 +147,8 @@ def _describe(problem: Problem, p: F64, converged: Bools) -> tuple[F64, npt.NDAr
         chain[:, b, OFFSET, b, OFFSET] = sd[b]
         chain[:, b, OFFSET, :, T] = tied[:, b]
     normal = np.einsum("nmi,nm,nmj->nij", jacobian, weight, jacobian)
-    variance = variances(normal, chain.reshape(n, bins * 4, bins * 4)).reshape(p.shape)
+    chain = chain.reshape(n, bins * 4, bins * 4)
+    variance = variances(normal, chain).reshape(p.shape)
     sigma = np.sqrt(np.where(variance > 0, variance, np.inf))
     flags = np.where(converged[:, None], 0, int(Flag.NOT_CONVERGED)) * np.ones((1, bins), dtype=int)
     terms = weight * residual**2
@@ -173,7 +175,9 @@ def _describe(problem: Problem, p: F64, converged: Bools) -> tuple[F64, npt.NDAr
     flags |= np.where(sharp & narrow & regular, 0, int(Flag.SINGULAR))
     few = problem.y.sum(-1) * problem.gain[:, None] < SETTINGS.low_counts
     flags |= np.where(few, int(Flag.LOW_COUNTS), 0)
-    return sigma, flags.astype(np.uint16)
+    if not corrected:
+        return p, sigma, flags.astype(np.uint16)
+    return second_order.apply(problem, p, normal, chain, sigma, flags.astype(np.uint16))
 
 
 def retrieve(
@@ -185,11 +189,13 @@ def retrieve(
     model: Model,
     prior: OffsetPrior | None,
     start: F64 | None = None,
+    corrected: bool = True,
 ) -> tuple[F64, F64, npt.NDArray[np.uint16]]:
     """Arguments and results of :func:`kernels.retrieve`: images, sigma (4, 2, rows, cols), flags (2, rows, cols).
 
     ``start`` (4, 2, rows, cols): where to begin. With o free a pixel can have two exact roots; which one a solver finds
-    depends on that.
+    depends on that. Not ``corrected``: the fit alone, without the second order in the noise; from the true values its
+    σ is the Cramér-Rao bound.
     """
     rows, columns = samples.shape[2:]
     good = (np.isfinite(samples) & (samples > 0) & (samples < SETTINGS.saturated_counts)).all(axis=0)
@@ -216,7 +222,7 @@ def retrieve(
     problem = Problem(y, gains, (area, centre, width, floor), x_um, model, prior)
     begin = None if start is None else np.where(good, start, 0.5).transpose(axes).reshape(lead)
     p, converged = solve(problem, begin)
-    sigma, flags = _describe(problem, p, converged)
+    p, sigma, flags = _describe(problem, p, converged, corrected)
     p = problem.physical(p)
 
     back = (3, 2, 0, 1) if model == "map" else (3, 0, 1, 2)

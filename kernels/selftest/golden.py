@@ -16,7 +16,7 @@ from kernels import checks
 from kernels.bench import scene
 from kernels.reference import curve_fit, phase_sums, ratios, retrieval
 from kernels.settings import BINS, COLUMNS, GROUPS
-from kernels.types import F64, Flag, IlluminationCurves, Model
+from kernels.types import F64, INFORMATIVE, IlluminationCurves, Model
 
 FOLDER = Path(__file__).parent / "golden"
 MODELS: tuple[Model, ...] = ("paper", "full", "map")
@@ -47,7 +47,7 @@ def retrieve_vectors(model: Model) -> _Arrays:
         again, _, _ = retrieval.retrieve(*wide, model, scene.PRIOR, start)
         with np.errstate(invalid="ignore"):
             unique &= (np.abs(images - again) < 1e-4 * sigma).all(axis=0)
-    clean = (flags & ~np.uint16(Flag.PRIOR_DOMINATED)) == 0
+    clean = (flags & ~np.uint16(INFORMATIVE)) == 0
     return {
         "samples": samples,
         "curves": checks.curves("curves", scanner),

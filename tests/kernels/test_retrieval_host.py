@@ -10,7 +10,7 @@ import pytest
 from kernels import Flag, checks, retrieve
 from kernels.backends.host import HostBackend, instruction_sets
 from kernels.reference import retrieval as reference
-from kernels.types import F32, Model
+from kernels.types import F32, INFORMATIVE, Model
 from tests.kernels import scene
 
 MODELS: tuple[Model, ...] = ("paper", "full", "map")
@@ -46,15 +46,15 @@ def test_agrees_with_the_reference(model: Model, gain: float, isa: str) -> None:
         scene.PRIOR,
         begin,
     )
-    plain = ((flags | want_flags) & ~np.uint16(Flag.PRIOR_DOMINATED)) == 0
+    informative = np.uint16(INFORMATIVE)
+    plain = ((flags | want_flags) & ~informative) == 0
     # A pixel without an exact root is left early, before all flags of the reference apply to it, but never unflagged.
-    informative = np.uint16(Flag.PRIOR_DOMINATED)
     assert (((flags & ~informative) == 0) == ((want_flags & ~informative) == 0)).mean() > 0.98
     assert (flags == want_flags).mean() > 0.95
     assert plain.mean() > (0.99 if model == "map" else 0.5)
     off = np.abs(images - want)[:, plain] / want_sigma[:, plain]
     assert off.max() < 0.02, "differs from the reference by more than 2 % of its own 1-σ"
-    assert np.quantile(off, 0.99) < 2e-3
+    assert np.quantile(off, 0.99) < 4e-3
     np.testing.assert_allclose(sigma[:, plain], want_sigma[:, plain], rtol=0.02)
 
 
