@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from kernels.types import F64, Flag, IlluminationCurves, Retrieval
+from kernels.types import F64, INFORMATIVE, IlluminationCurves, Retrieval
 
 #: Rows whose air lies further from the fit than this many robust 1-σ are left out of it.
 OUTLIER = 4.0
@@ -61,7 +61,7 @@ def measure(air: Retrieval, heights_mm: F64) -> MaskDrift:
 
     :class:`DriftError` when less than half of the rows have a usable pixel.
     """
-    good = (air.flags & ~np.uint16(Flag.PRIOR_DOMINATED)) == 0
+    good = (air.flags & ~np.uint16(INFORMATIVE)) == 0
     bins, rows, _ = good.shape
     if heights_mm.shape != (rows,):
         raise ValueError(f"heights_mm: shape is {heights_mm.shape}, expected ({rows},) as the rows of the air")

@@ -19,7 +19,7 @@ from calibration.step_curves import stored
 from calibration.tray import Plate, Tray
 from calibration.tray_pass import RecordedTray, record_tray
 from firmware_bridge.reference_strips import STRIPS, block_mm, length_mm
-from kernels.types import Flag, Model, OffsetPrior
+from kernels.types import INFORMATIVE, Flag, Model, OffsetPrior
 
 F64 = npt.NDArray[np.float64]
 
@@ -81,7 +81,7 @@ def retrieve(run: Run, recorded: RecordedTray, model: Model) -> Blocks:
     found = kernels.retrieve(
         np.ascontiguousarray(summed, np.float32), curves, x0_um, exposure=seen, model=model, prior=prior_of(run)
     )
-    bad = (found.flags & ~np.uint16(Flag.PRIOR_DOMINATED | Flag.NO_EXACT_ROOT)) != 0
+    bad = (found.flags & ~np.uint16(INFORMATIVE | Flag.NO_EXACT_ROOT)) != 0
     images: Any = np.where(bad[None], np.nan, found.images)[list(USED)][:, :, live_rows(good)].astype(np.float64)
     values, beside = images[..., :-1], images[..., -1:]
     values = np.stack([values[0] / beside[0], values[1] - beside[1], values[2] / beside[2]])

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from kernels import checks
 from kernels.settings import BINS
-from kernels.types import F32, F64, Flag
+from kernels.types import F32, F64, INFORMATIVE
 
 #: Fewer good pixels than this say too little about a background.
 MIN_PIXELS = 16
@@ -36,7 +36,7 @@ def renormalise(
     spread: F32 = checks.array("sigma", sigma, data.shape, np.float32)
     marks: npt.NDArray[np.uint16] = checks.array("flags", flags, data.shape[1:], np.uint16)
     region: npt.NDArray[np.bool_] = checks.array("background", background, data.shape[2:], np.bool_)
-    good = region & ((marks & ~np.uint16(Flag.PRIOR_DOMINATED)) == 0) & np.isfinite(data).all(axis=0)
+    good = region & ((marks & ~np.uint16(INFORMATIVE)) == 0) & np.isfinite(data).all(axis=0)
     counts = good.sum(axis=(1, 2))
     if counts.min() < MIN_PIXELS:
         raise ValueError(

@@ -13,7 +13,7 @@ from calibration.linearity import WedgeSteps
 from firmware_bridge.emulator.plan import PlanItem
 from firmware_bridge.emulator.settings import EmulatorSettings
 from firmware_bridge.scanner import Scanner
-from kernels.types import F32, F64, Flag
+from kernels.types import F32, F64, INFORMATIVE
 from training.simulate import Sheets, SimulatedLane
 
 #: The paper's fifteen fill heights: boxes of 2.5, 5, 10 and 20 mm and their sums.
@@ -93,7 +93,7 @@ def measure(
 ) -> Wedge:
     """Average the steps of a retrieved wedge after division by the pixels of ``background`` (rows, columns)."""
     images, _ = kernels.renormalise(retrieval.images, retrieval.sigma, retrieval.flags, background)
-    good = ((retrieval.flags & ~np.uint16(Flag.PRIOR_DOMINATED)) == 0).all(axis=0)
+    good = ((retrieval.flags & ~np.uint16(INFORMATIVE)) == 0).all(axis=0)
     beside = images[:, :, background & good].astype(np.float64)
     # What was divided out is uncertain too, and by the same amount in every step.
     level = beside.std(axis=-1)[[0, 2, 3]] / np.sqrt(beside.shape[-1])
