@@ -51,7 +51,7 @@ def test_the_response_of_the_curve_takes_the_bias_of_strong_scatterers_out() -> 
     ).images.mean(axis=2, dtype=np.float64)
     response = Response(scanner, at, means, curves, prior, X0_UM, EXPOSURE)
     t, dark = response.true(found[0], found[2])
-    assert (found[2] / truth - 1 > 0.05).all()
+    assert (found[2] / truth - 1).max() > 0.05
     np.testing.assert_allclose(dark, truth, rtol=0.01, atol=0.1)
     np.testing.assert_allclose(t, 1.0, rtol=2e-3)
 
