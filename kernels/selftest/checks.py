@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from kernels.backends import Backend, backends, get
 from kernels.backends.host import HostBackend, instruction_sets
+from kernels.selftest.acquisition import check_correct, check_sinusoid, check_stepped, largest
 from kernels.selftest.golden import GRID_UM, MODELS
 from kernels.settings import BINS, SETTINGS
 from kernels.types import INFORMATIVE, Flag
@@ -27,6 +27,7 @@ TOLERANCES: dict[str, tuple[float, str]] = {
     "sigma": (5e-3, "relative"),
     "flags": (0.0, "pixels"),
     "sums": (1e-6, "of the largest"),
+    "counts": (1e-5, "relative"),
     "ratio": (1e-5, "relative"),
     "ratio sigma": (1e-5, "relative"),
     "curve": (1e-5, "of area, width, pitch or peak"),
@@ -43,13 +44,6 @@ def engines() -> dict[str, Callable[[], Backend]]:
     if "cuda" in backends():
         found["cuda"] = lambda: get("cuda")
     return found
-
-
-def _largest(difference: npt.ArrayLike, unit: npt.ArrayLike) -> float:
-    """Largest |difference| / unit; NaN is infinite."""
-    with np.errstate(all="ignore"):
-        scaled = np.abs(np.asarray(difference, dtype=np.float64)) / np.asarray(unit, dtype=np.float64)
-    return float(np.where(np.isnan(scaled), np.inf, scaled).max(initial=0.0))
 
 
 def check_retrieval(engine: Backend, given: Arrays, model: int) -> Differences:
@@ -72,8 +66,8 @@ def check_retrieval(engine: Backend, given: Arrays, model: int) -> Differences:
     wrong |= blank != bad
     wrong |= plain & ((flags & ~np.uint16(INFORMATIVE)) != 0)
     return {
-        "value": _largest(images[:, plain] - want, want_sigma),
-        "sigma": _largest(sigma[:, plain] - want_sigma, want_sigma),
+        "value": largest(images[:, plain] - want, want_sigma),
+        "sigma": largest(sigma[:, plain] - want_sigma, want_sigma),
         "flags": float(wrong.sum()),
     }
 
@@ -88,7 +82,7 @@ def check_phase_sums(engine: Backend, given: Arrays) -> Differences:
     fraction = (place - lower).astype(np.float32)
     window.add(given["frames"], np.maximum(lower, -2).astype(np.int32), fraction, given["good"], 1)
     found = window.take(columns, columns)
-    return {"sums": _largest(found - given["sums"], given["sums"].max())}
+    return {"sums": largest(found - given["sums"], given["sums"].max())}
 
 
 def check_ratios(engine: Backend, given: Arrays) -> Differences:
@@ -100,7 +94,7 @@ def check_ratios(engine: Backend, given: Arrays) -> Differences:
     for name, got, key in zip(("ratio", "ratio sigma"), found, ("values", "errors"), strict=True):
         want = given[key]
         both = np.isnan(want) & np.isnan(got)
-        differences[name] = _largest((got - want)[~both], np.maximum(np.abs(want[~both]), 1e-3))
+        differences[name] = largest((got - want)[~both], np.maximum(np.abs(want[~both]), 1e-3))
     return differences
 
 
@@ -114,8 +108,8 @@ def check_curve_fit(engine: Backend, given: Arrays, paper: bool) -> Differences:
     unit[4:8] = SETTINGS.pitch_um
     unit[12] = 1.0  # scans are in units of their highest count
     return {
-        "curve": _largest(fitted - want, unit),
-        "residual": _largest(residual - given["residual"], given["residual"]),
+        "curve": largest(fitted - want, unit),
+        "residual": largest(residual - given["residual"], given["residual"]),
     }
 
 
@@ -125,4 +119,13 @@ def compare(engine: Backend, name: str, given: Arrays) -> Differences:
         return check_retrieval(engine, given, [f"retrieve_{model}" for model in MODELS].index(name))
     if name.startswith("curve_fit_"):
         return check_curve_fit(engine, given, name == "curve_fit_paper")
-    return {"phase_sums": check_phase_sums, "ratios": check_ratios}[name](engine, given)
+    return _CHECKS[name](engine, given)
+
+
+_CHECKS: dict[str, Callable[[Backend, Arrays], Differences]] = {
+    "phase_sums": check_phase_sums,
+    "ratios": check_ratios,
+    "correct_frames": check_correct,
+    "stepped": check_stepped,
+    "sinusoid": check_sinusoid,
+}

@@ -15,6 +15,7 @@ import numpy as np
 from kernels import checks
 from kernels.bench import scene
 from kernels.reference import curve_fit, phase_sums, ratios, retrieval
+from kernels.selftest import acquisition
 from kernels.settings import BINS, COLUMNS, GROUPS
 from kernels.types import F64, INFORMATIVE, IlluminationCurves, Model
 
@@ -123,7 +124,8 @@ def every() -> dict[str, _Arrays]:
     found |= {"phase_sums": phase_sums_vectors(), "ratios": ratios_vectors()}
     for model in MODELS[:2]:
         found[f"curve_fit_{model}"] = curve_fit_vectors(model)
-    return found
+    found |= {"correct_frames": acquisition.correct_vectors(), "sinusoid": acquisition.sinusoid_vectors()}
+    return found | {"stepped": acquisition.stepped_vectors()}
 
 
 def load(name: str, folder: Path = FOLDER) -> _Arrays:

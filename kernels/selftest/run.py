@@ -24,6 +24,9 @@ NAMES = (
     "ratios",
     "curve_fit_paper",
     "curve_fit_full",
+    "correct_frames",
+    "stepped",
+    "sinusoid",
 )
 _REPEATS = 3
 #: Columns of the image that the speed is taken from.
