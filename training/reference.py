@@ -26,7 +26,7 @@ from training.samples import Sample, collect, reference_lane
 from training.seeds import TRAINING
 from training.simulate import SimulatedLane
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 #: Bags that choose clutter, decision and threshold.
 TRAINING_BAGS = 240
 MODELS = Path(edge.inference.__file__).parent / "models"
