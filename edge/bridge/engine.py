@@ -175,9 +175,10 @@ class BridgeEngine:
         first = self._state.boot is None
         lost, self._state.open_bag = self._state.open_bag, ""
         self._state.boot, self._state.event_seq, self._state.scanned_at = event.boot, 0, 0
-        self._state.events = [known for known in self._state.events if known.device != "belt"]
         if first:
+            # Nothing hangs on older counts, and readers may still ask for the event that the controller was found.
             return []
+        self._state.events = [known for known in self._state.events if known.device != "belt"]
         # The event itself must already carry the new count: readers place bags by it.
         before, self._state.encoder = self._state.encoder, event.encoder
         detail = f"controller restarted, encoder is {event.encoder} after {before}"

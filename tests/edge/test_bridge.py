@@ -108,6 +108,14 @@ def test_what_is_given_back_is_what_was_published(store: StateStore) -> None:
     assert published[1].seq == published[0].seq + 1
 
 
+def test_the_first_words_of_a_controller_do_not_make_its_finding_forgotten(store: StateStore) -> None:
+    engine = BridgeEngine(store)
+    found = engine.on_link(found=True, t_ns=T_NS)
+    feed(engine, Controller().interlock(True))
+    # A reader that missed the event on the bus asks for it later.
+    assert found in engine.events_since(found.seq - 1)
+
+
 def test_a_restarted_controller_counts_from_the_start_and_is_believed(store: StateStore) -> None:
     before = Controller(boot=7)
     engine = BridgeEngine(store)
