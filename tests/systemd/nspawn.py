@@ -54,6 +54,8 @@ def missing() -> str:
         return f"please install these Debian packages first: {' '.join(absent)}"
     if os.geteuid() != 0:
         return "systemd-nspawn needs root: run `sudo make systemd-test`"
+    if REPOSITORY.is_relative_to("/tmp") or REPOSITORY.is_relative_to("/run"):
+        return f"{REPOSITORY} cannot be seen inside, where /tmp and /run are empty: run it in a clone elsewhere"
     return ""
 
 
