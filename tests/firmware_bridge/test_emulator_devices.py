@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ from firmware_bridge.scanner import Scanner
 from firmware_bridge.tube import TubeRefused, XRayTube
 
 #: A driver that waits this long has found a hang, s.
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 
 def lane(**control: object) -> LaneFile:
@@ -31,14 +32,35 @@ def lane(**control: object) -> LaneFile:
     return LaneFile(Scanner(), EmulatorSettings(), "127.0.0.1", 7148, table)
 
 
+class ServedDevices(Devices):
+    """Devices of a thread: faults strike between two rounds of it, as the rig's do, never while it waits on a line."""
+
+    def __init__(self, file: LaneFile, folder: Path) -> None:
+        super().__init__(file, folder)
+        self._faults: queue.SimpleQueue[tuple[str, str, float, threading.Event]] = queue.SimpleQueue()
+
+    def inject(self, device: str, fault: str, value: float = 1.0) -> None:
+        struck = threading.Event()
+        self._faults.put((device, fault, value, struck))
+        assert struck.wait(PATIENCE_S)
+
+    def strike(self) -> None:
+        """The faults that were asked for, now."""
+        while not self._faults.empty():
+            device, fault, value, struck = self._faults.get()
+            super().inject(device, fault, value)
+            struck.set()
+
+
 @contextmanager
 def served(folder: Path, file: LaneFile | None = None) -> Iterator[Devices]:
     """Devices that are served by a thread, as the rig serves them between frames."""
-    devices = Devices(lane() if file is None else file, folder)
+    devices = ServedDevices(lane() if file is None else file, folder)
     running = True
 
     def serve() -> None:
         while running:
+            devices.strike()
             devices.serve(time.monotonic())
             devices.wait(0.002)
 
