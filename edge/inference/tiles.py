@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from edge.inference.detector import Geometry, Tile
 from edge.inference.settings import Settings
-from kernels.types import F32, Flag
+from kernels.types import F32, U16, Flag
 
 Bool = npt.NDArray[np.bool_]
 
@@ -81,12 +81,11 @@ class BlockAverager:
 
     def _average(self, tile: Tile) -> tuple[F32, F32, Bool, Bool]:
         images, sigma = tile.images[[_T, _O, _TAU2]], tile.sigma[[_T, _O, _TAU2]]
-        usable = (tile.flags & int(UNUSABLE)) == 0
-        usable = usable & np.isfinite(images).all(0) & np.isfinite(sigma).all(0)
-        count = self._blocks(usable.astype(np.float32))  # (2, R, C)
+        good_pixels = usable(images, sigma, tile.flags)
+        count = self._blocks(good_pixels.astype(np.float32))  # (2, R, C)
         divisor = np.maximum(count, 1)
-        mean = self._blocks(np.where(usable, images, np.float32(0))) / divisor
-        variance = self._blocks(np.where(usable, sigma, np.float32(0)) ** 2) / divisor**2
+        mean = self._blocks(np.where(good_pixels, images, np.float32(0))) / divisor
+        variance = self._blocks(np.where(good_pixels, sigma, np.float32(0)) ** 2) / divisor**2
         size = self.block_rows * self.block_columns
         good = (count >= self._settings.min_good * size).all(0)
         # Starved or saturated pixels count as dark; everything else that is unusable is only missing.
@@ -114,6 +113,13 @@ class BlockAverager:
             for j in range(bc):
                 summed += array[..., i:rows:br, j::bc]
         return summed
+
+
+def usable(images: F32, sigma: F32, flags: U16) -> Bool:
+    """Whether a pixel says something about the material, per bin: (2, rows, columns)."""
+    unflagged = (flags & np.uint16(UNUSABLE)) == 0
+    found: Bool = unflagged & np.isfinite(images).all(0) & np.isfinite(sigma).all(0)
+    return found
 
 
 def _cut(tile: Tile, start: int, stop: int | None) -> Tile:

@@ -1,0 +1,53 @@
+"""What networks see: the retrieved images of both bins and their uncertainties as a stack of planes.
+
+The same function serves training and the lane, so that a network never meets an input made in another way. Values stay
+in physical units; a network normalises them itself, with constants that lie in its graph.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge.inference.tiles import FLOOR, usable
+from kernels.types import F32, U16
+
+BINS = ("low", "high")
+#: Planes of one image: attenuation −ln t (1), refraction Δ (µm at M1), dark-field τ² (µm²), offset −ln o (1), and the
+#: least and most that they are clipped to: beyond lie only pixels that the retrieval got wrong.
+VALUES: dict[str, tuple[float, float]] = {
+    "attenuation": (-0.5, 7.0),
+    "refraction": (-30.0, 30.0),
+    "dark_field": (-100.0, 1000.0),
+    "offset_attenuation": (-0.5, 7.0),
+}
+#: Usable in both bins: 1, else 0; where it is 0, every other plane is 0 too.
+VALID = "valid"
+#: Names of all planes, in order: each value is followed by its 1-σ in the same unit (``… sd``).
+PLANES: tuple[str, ...] = (
+    *(f"{value} {bin_}{of}" for value in VALUES for bin_ in BINS for of in ("", " sd")),
+    VALID,
+)
+_LOGARITHMS = ("attenuation", "offset_attenuation")
+
+
+def planes(images: F32, sigma: F32, flags: U16) -> F32:
+    """:data:`PLANES` of images and their 1-σ (4, 2, rows, columns) with flags (2, rows, columns): float32 (17, …).
+
+    Every pixel depends on itself alone, so the columns of a bag may be given in any parts.
+    """
+    expected = (len(VALUES), len(BINS), *images.shape[2:])
+    if images.shape != expected or sigma.shape != expected or flags.shape != expected[1:]:
+        raise ValueError(f"images {images.shape}, sigma {sigma.shape}, flags {flags.shape}: {expected} expected")
+    valid = usable(images, sigma, flags).all(0)
+    made = np.empty((len(PLANES), *images.shape[2:]), np.float32)
+    for channel, (name, (least, most)) in enumerate(VALUES.items()):
+        for index in range(len(BINS)):
+            value, sd = images[channel, index], sigma[channel, index]
+            if name in _LOGARITHMS:
+                linear = np.maximum(value, np.float32(FLOOR))  # NaN stays NaN and is masked below
+                value, sd = -np.log(linear), sd / linear
+            first = 2 * (len(BINS) * channel + index)
+            made[first] = np.where(valid, np.clip(value, np.float32(least), np.float32(most)), np.float32(0))
+            made[first + 1] = np.where(valid, np.clip(sd, np.float32(0), np.float32(most)), np.float32(0))
+    made[-1] = valid
+    return made
