@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any, Literal
@@ -171,7 +173,48 @@ class VerdictTable(_Table):
 
     deadline_s: float = Field(60.0, gt=0, description="after bag entry; then UNKNOWN/Timeout")
     diverter_mm: float = Field(1500.0, gt=0, description="travel from the entry barrier to the diverter")
-    feed: str = Field("", description="extra TCP endpoint of the feed, e.g. tcp://127.0.0.1:7150; empty = bus only")
+
+
+class Gateway(_Table):
+    """Table ``[gateway]``: what other computers read. An empty address: nothing is offered there."""
+
+    enabled: bool = True
+    feed: str = Field("", description="PUB, e.g. tcp://0.0.0.0:7150: every message of the feed")
+    requests: str = Field("", description="ROUTER, e.g. tcp://0.0.0.0:7151: snapshot, replay, image, calibration")
+    karabo: str = Field("", description="karabo-bridge REP, e.g. tcp://0.0.0.0:7152")
+    karabo_pub: str = Field("", description="karabo-bridge PUB, e.g. tcp://0.0.0.0:7153")
+    curve: bool = Field(True, description="encrypt, and admit allowed keys only; False is for loopback addresses")
+    requests_per_s: float = Field(10.0, gt=0, le=1000, description="per client and second; bursts of twice as many")
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """The addresses in use, by key."""
+        keys = ("feed", "requests", "karabo", "karabo_pub")
+        return {key: address for key in keys if (address := str(getattr(self, key)))}
+
+    @model_validator(mode="after")
+    def _addresses_are_safe(self) -> Gateway:
+        for key, address in self.addresses.items():
+            match = _TCP.fullmatch(address)
+            if match is None:
+                raise ValueError(f"{key} = {address!r}: give tcp://address:port, with a number or * for the address")
+            if not self.curve and not _is_loopback(match["host"]):
+                raise ValueError(
+                    f"{key} = {address!r} can be reached from other computers, and curve = false lets everybody in; "
+                    "set curve = true, or give a loopback address (tcp://127.0.0.1:PORT)"
+                )
+        return self
+
+
+#: "*" as port: any free one.
+_TCP = re.compile(r"tcp://(?P<host>\[[0-9a-fA-F:.]+\]|[0-9.]+|\*):(?P<port>[0-9]{1,5}|\*)")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 class Archive(_Table):
@@ -196,6 +239,7 @@ class Config(_Table):
     inference: Inference = Inference()
     verdict: VerdictTable = VerdictTable()
     archive: Archive = Archive()
+    gateway: Gateway = Gateway()
     emulator: dict[str, Any] | None = Field(None, description="present: what this lane scans is simulated")
 
     @property

@@ -10,7 +10,7 @@ from importlib import metadata
 import msgpack
 import zmq
 
-from edge import wire
+from edge import topics, wire
 from edge.bridge.client import EventReader
 from edge.bus import Bus
 from edge.config import Config
@@ -25,7 +25,6 @@ from edge.messages import (
     Message,
     Verdict,
 )
-from edge.verdict import feed as topics
 from edge.verdict.actions import Action, BagEntered, BagLeft, BagRecord, ClearLine, Now
 from edge.verdict.calibration_state import CalibrationState
 from edge.verdict.engine import BagLedger
@@ -54,7 +53,7 @@ class Service:
         self.bus = bus
         self.lane_name = config.lane.name
         self.loop = Loop(bus, "bags")
-        self.feed = Feed(bus, config.verdict.feed, now)
+        self.feed = Feed(bus, now)
         self.recorder = Recorder(config.state_dir / FILE_NAME, bus.stamp.boot_id)
         self.ledger = BagLedger(Limits.of(config), self.recorder, now)
         self.calibration = CalibrationState(config)

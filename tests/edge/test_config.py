@@ -15,6 +15,7 @@ def test_dump_reads_back_to_the_same_value(tmp_path: Path) -> None:
             "lane": {"name": 'lane "7" µ', "state_dir": str(tmp_path)},
             "scanner": {"row_binning": 2},
             "inference": {"threshold": 0.7},
+            "gateway": {"feed": "tcp://127.0.0.1:*", "requests": "tcp://[::1]:7151", "curve": False},
             "emulator": {"seed": 3, "faults": {"packet_loss": 0.02}},
         }
     )
@@ -34,6 +35,11 @@ def test_no_file_means_all_defaults() -> None:
         ("[retrieval]\nmodle = 'map'\n", r"retrieval\.modle"),
         ("[verdict]\ndeadline_s = -1\n", r"verdict\.deadline_s = -1"),
         ("[lane\n", "not valid TOML"),
+        ("[gateway]\nfeed = '127.0.0.1:7150'\n", r"give tcp://address:port"),
+        ("[gateway]\nfeed = 'tcp://eth0:7150'\n", r"give tcp://address:port"),
+        ("[gateway]\ncurve = false\nrequests = 'tcp://0.0.0.0:7151'\n", r"requests = .*lets everybody in"),
+        ("[gateway]\ncurve = false\nkarabo = 'tcp://*:7152'\n", r"karabo = .*lets everybody in"),
+        ("[gateway]\ncurve = false\nfeed = 'tcp://[::]:7150'\n", r"feed = .*lets everybody in"),
     ],
 )
 def test_errors_name_file_and_key(tmp_path: Path, text: str, expected: str) -> None:

@@ -53,7 +53,7 @@ def notice(name: str, padding: int = 0) -> BagNotice:
 
 
 def test_messages_wait_for_subscribers_of_a_predecessor_and_come_in_order(bus: Bus) -> None:
-    feed = Feed(bus, "", START)
+    feed = Feed(bus, START)
     sent: list[str] = []
     for name in "AB":
         feed.publish("bag.start", notice(name), START, lambda name=name: sent.append(name))  # type: ignore[misc]
@@ -69,7 +69,7 @@ def test_messages_wait_for_subscribers_of_a_predecessor_and_come_in_order(bus: B
 
 
 def test_a_newcomer_asks_for_a_greeting_by_subscribing(bus: Bus) -> None:
-    feed = Feed(bus, "", START)
+    feed = Feed(bus, START)
     assert not feed.greeted()
     for topics, wanted in ((("bag.verdict",), False), (("hello",), True), (("",), True)):
         subscriber = bus.subscriber("feed", *topics)
@@ -83,27 +83,12 @@ def test_a_newcomer_asks_for_a_greeting_by_subscribing(bus: Bus) -> None:
             assert message.last_verdict_seq == 7
 
 
-def test_the_tcp_endpoint_carries_the_same_feed_and_a_busy_one_is_named(bus: Bus) -> None:
-    feed = Feed(bus, "tcp://127.0.0.1:*", START)
-    address = feed.socket.getsockopt_string(zmq.LAST_ENDPOINT)
-    remote = bus.context.socket(zmq.SUB)
-    try:
-        remote.connect(address)
-        remote.subscribe("")
-        joined(feed, 1)
-        feed.publish("bag.start", notice("A"), RUNNING)
-        assert hear(remote)[1].seq == 1
-        with pytest.raises(ValueError, match=r"verdict\.feed = 'tcp"):
-            Feed(bus, address, START)
-    finally:
-        remote.close(0)
-
-
 def test_the_client_of_the_manual_reads_the_feed(bus: Bus, tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs/reference/feed.md").read_text(encoding="utf-8")
     script = tmp_path / "client.py"
     script.write_text(page.split("```python\n")[1].split("```")[0], encoding="utf-8")
-    feed = Feed(bus, "tcp://127.0.0.1:*", START)
+    feed = Feed(bus, START)
+    feed.socket.bind("tcp://127.0.0.1:*")
     address = feed.socket.getsockopt_string(zmq.LAST_ENDPOINT)
     client = subprocess.Popen([sys.executable, str(script), address], stdout=subprocess.PIPE, text=True)
     joined(feed, 2)
@@ -124,7 +109,7 @@ def test_the_client_of_the_manual_reads_the_feed(bus: Bus, tmp_path: Path) -> No
 
 
 def test_a_stuck_subscriber_is_counted_and_nobody_else_misses_anything(bus: Bus) -> None:
-    feed = Feed(bus, "", START)
+    feed = Feed(bus, START)
     # Small buffers, so that little is needed to fill them.
     feed.socket.setsockopt(zmq.SNDHWM, 10)
     feed.socket.setsockopt(zmq.SNDBUF, 4096)

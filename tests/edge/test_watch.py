@@ -121,7 +121,7 @@ class Speaker:
 
     def _speak(self, state_dir: Path, messages: list[tuple[str, Message]]) -> None:
         bus = Bus(state_dir / "run", "verdict")
-        feed = Feed(bus, "", Now(0, 0))
+        feed = Feed(bus, Now(0, 0))
         while not self._done.wait(0.05):
             for topic, message in messages:
                 feed.publish(topic, message, RUNNING)

@@ -12,9 +12,12 @@ import numpy.typing as npt
 
 from edge import spool, wire
 from edge.messages import (
+    CHANNELS,
     Arrays,
     Assessment,
+    BagImage,
     BagNotice,
+    CalibrationStatus,
     Candidate,
     CommandReply,
     Decision,
@@ -25,6 +28,8 @@ from edge.messages import (
     DeviceState,
     Drift,
     Fault,
+    FeedReply,
+    FeedRequest,
     Hello,
     ImageSlab,
     LaneState,
@@ -97,6 +102,12 @@ def samples() -> list[tuple[Message, Arrays]]:
         "bag_tag": "T/17 ü", "bag_id_type": "rfid", "tip": True, "scan_start_t_ns": 1, "scan_stop_t_ns": 2,
         "encoder_window": (100, 900), "deadline_ns": 3, "deadline_encoder": 4, "latency_ms": 250.5, "detail": "why",
     }  # fmt: skip
+    judgement = Verdict(**HEADER, **BAG, **judged, **verdict)
+    heartbeat = LaneState(**HEADER, state="SCANNING", calibration_id="cal-00ff", calibration_state="CALIBRATED",
+                          bags_in_flight=2, verdicts=9, dropped=1, detail="why")  # fmt: skip
+    notice = BagNotice(**HEADER, **BAG, bag_tag="T/17 ü", deadline_ns=3, ended=True)
+    hello = Hello(**HEADER, lane="lane-1", software="darklane 0.1.0", last_verdict_seq=5, heartbeat_s=2.0)
+    status = CalibrationStatus(state="EXPIRED", calibration_id="cal-00ff", created_ns=8, age_h=25.5, detail="why")
     return [
         (event, {}),
         (DeviceCommand(**HEADER, device="bridge", action="clear_line", bag_id="b", encoder_from=1, encoder_to=2,
@@ -112,11 +123,15 @@ def samples() -> list[tuple[Message, Arrays]]:
           "flags": _ramp(2, ROWS, COLUMNS, dtype="<u2")}),
         (Assessment(**HEADER, **BAG, **judged, fault=Fault.FAILED_RECON, columns=9, rows=3, first_frame_t_ns=11,
                     last_frame_t_ns=12), {}),
-        (Verdict(**HEADER, **BAG, **judged, **verdict), {}),
-        (LaneState(**HEADER, state="SCANNING", calibration_id="cal-00ff", calibration_state="CALIBRATED",
-                   bags_in_flight=2, verdicts=9, dropped=1, detail="why"), {}),
-        (BagNotice(**HEADER, **BAG, bag_tag="T/17 ü", deadline_ns=3, ended=True), {}),
-        (Hello(**HEADER, lane="lane-1", software="darklane 0.1.0", last_verdict_seq=5, heartbeat_s=2.0), {}),
+        (judgement, {}),
+        (heartbeat, {}),
+        (notice, {}),
+        (hello, {}),
+        (FeedRequest(**HEADER, request_id="r-1", ask="replay", after_seq=3, until_seq=9, limit=17, bag_id="b"), {}),
+        (FeedReply(**HEADER, request_id="r-1", ok=True, reason="why", hello=hello, lane_state=heartbeat,
+                   bags=(notice,), verdicts=(judgement,), last_seq=41, more=True, calibration=status), {}),
+        (BagImage(**HEADER, **BAG, request_id="r-1", rows=ROWS, columns=COLUMNS, channels=CHANNELS,
+                  pixel_mm=(0.308, 0.3), preview=True), {"image": _ramp(4, 2, ROWS, COLUMNS)}),
         (ServiceStatus(**HEADER, state="fault", rate_hz=119.5, unit="frames", queue=3, lag_ms=8.5,
                        counters={"lost_frames": 2}, detail="why"), {}),
     ]  # fmt: skip

@@ -1,0 +1,51 @@
+"""One XPUB socket that never waits for a subscriber, and counts what a full queue did not take."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import zmq
+
+#: Subscriptions read per call; a subscriber that floods us waits for the next one.
+SUBSCRIPTIONS_PER_CALL = 200
+
+
+class Fanout:
+    """Wraps an XPUB socket.
+
+    A full queue is noticed (XPUB_NODROP makes the send fail) and counted, and then the message goes to everybody else:
+    with XPUB_NODROP alone, one stuck subscriber would silence the feed for all.
+    """
+
+    def __init__(self, socket: zmq.Socket[bytes], log: logging.Logger) -> None:
+        self.socket = socket
+        self.dropped = 0
+        self._log = log
+        socket.setsockopt(zmq.XPUB_NODROP, 1)
+        socket.setsockopt(zmq.XPUB_VERBOSE, 1)
+
+    def send(self, frames: Sequence[bytes | memoryview]) -> None:
+        """Send to every subscriber that has room; a full queue is counted and logged."""
+        try:
+            self.socket.send_multipart(frames, zmq.NOBLOCK)
+        except zmq.Again:
+            self.dropped += 1
+            self._log.warning("feed: a subscriber does not read; %s was dropped for it", bytes(frames[0]).decode())
+            self.socket.setsockopt(zmq.XPUB_NODROP, 0)
+            try:
+                self.socket.send_multipart(frames, zmq.NOBLOCK)
+            finally:
+                self.socket.setsockopt(zmq.XPUB_NODROP, 1)
+
+    def subscriptions(self) -> list[bytes]:
+        """Topic prefixes that somebody subscribed to since the last call, a bounded number of them."""
+        found = []
+        for _ in range(SUBSCRIPTIONS_PER_CALL):
+            try:
+                request = self.socket.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            if request[:1] == b"\x01":
+                found.append(request[1:])
+        return found
