@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from calibration.activation import Pointer, settle, write_text
 from calibration.linearity import Linearisation
 from calibration.manifest import Manifest
 from calibration.signing import KeyStore, SignatureError
@@ -131,8 +131,8 @@ class Bundle:
             file.attrs["id"] = bundle_id
             for key, array in self._arrays().items():
                 file.create_dataset(key, data=array)
-        _write(path.with_suffix(".sig"), KeyStore(folder / KEYS).sign(digest))
-        _settle(part, path)
+        write_text(path.with_suffix(".sig"), KeyStore(folder / KEYS).sign(digest))
+        settle(part, path)
         return path
 
 
@@ -144,24 +144,7 @@ def activate(folder: Path, bundle_id: str) -> None:
     """
     if not (folder / f"{bundle_id}.h5").is_file():
         raise BundleError(f"calibration {bundle_id} is not in {folder}; run 'darklane calibrate' first")
-    with (folder / "activations.log").open("a", encoding="ascii") as log:
-        log.write(f"{time.time_ns()} {bundle_id}\n")
-        log.flush()
-        os.fsync(log.fileno())
-    _write(folder / "active", bundle_id)
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="ascii")
-    _settle(part, path)
-
-
-def _settle(part: Path, path: Path) -> None:
-    """Give ``part`` its name once it is on the disk: the old content or the new one, whenever the power goes."""
-    with part.open("rb") as handle:
-        os.fsync(handle.fileno())
-    part.replace(path)
+    Pointer(folder).set(bundle_id)
 
 
 def load(path: Path) -> Bundle:
@@ -220,10 +203,9 @@ def _references(file: h5py.File) -> References | None:
 
 def load_active(folder: Path) -> Bundle | None:
     """The active bundle of ``folder``, or None when nothing was ever activated."""
-    pointer = folder / "active"
-    if not pointer.is_file():
+    name = Pointer(folder).get()
+    if not name:
         return None
-    name = pointer.read_text(encoding="ascii").strip()
     if not name.startswith("cal-") or not name[4:].isalnum():
-        raise BundleError(f"{pointer}: {name!r:.60} is not a calibration id; activate one again")
+        raise BundleError(f"{Pointer(folder).path}: {name!r:.60} is not a calibration id; activate one again")
     return load(folder / f"{name}.h5")

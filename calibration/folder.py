@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from calibration.activation import Pointer
 from calibration.bundle import Bundle, BundleError, State, load, load_active
 from kernels import predict_offset
 
@@ -54,26 +55,22 @@ def find(folder: Path, name: str) -> Bundle:
 
 def active_id(folder: Path) -> str:
     """Id that ``<folder>/active`` holds, unchecked; empty when nothing was activated."""
-    pointer = folder / "active"
-    return pointer.read_text(encoding="ascii", errors="replace").strip() if pointer.is_file() else ""
+    return Pointer(folder).get()
 
 
 def history(folder: Path) -> list[tuple[int, str]]:
     """Every activation, the oldest first: (time in ns since 1970, id). A torn last line is left out."""
-    log = folder / "activations.log"
-    if not log.is_file():
-        return []
-    lines = (line.split() for line in log.read_text(encoding="ascii", errors="replace").splitlines())
-    return [(int(line[0]), line[1]) for line in lines if len(line) == 2 and line[0].isdigit()]
+    return Pointer(folder).history()
 
 
 def previous(folder: Path) -> str:
     """Id that was active before the present one; :class:`BundleError` when there was none."""
-    now = active_id(folder)
-    for _, bundle_id in reversed(history(folder)):
-        if bundle_id != now:
-            return bundle_id
-    raise BundleError(f"no other calibration was active before {now or 'now'} in {folder}; nothing to go back to")
+    before = Pointer(folder).previous()
+    if not before:
+        raise BundleError(
+            f"no other calibration was active before {active_id(folder) or 'now'} in {folder}; nothing to go back to"
+        )
+    return before
 
 
 def differences(before: Bundle, after: Bundle) -> dict[str, float]:
