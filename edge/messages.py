@@ -65,6 +65,7 @@ class DeviceEvent(Message):
     beam_on: bool | None = Field(None, description="device_state of the tube: whether x-rays are on")
     estop_pressed: bool | None = Field(None, description="estop: pressed, or reset")
     device_t_us: int | None = Field(None, description="the controller's own clock at the event, µs since its start")
+    belt_moving: bool | None = Field(None, description="encoder: whether the belt is switched on")
 
 
 #: What the bridge carries out (docs/reference/bridge.md has the table of what is refused when).
@@ -188,6 +189,15 @@ class Slab(BagMessage):
     first_frame_t_ns: int = 0
     last_frame_t_ns: int = 0
     calibration_id: str = Field("", description="calibration whose pixel mask was applied")
+
+
+class Recall(BagMessage):
+    """verdict → readout: send the spooled slabs of this bag once more, as the scan ``scan_id``.
+
+    A bag of which there is nothing complete is answered by one last slab that names the fault.
+    """
+
+    schema_id: Literal["recall/1"] = "recall/1"
 
 
 class Drift(BaseModel):
@@ -430,6 +440,7 @@ AnyMessage = Annotated[
     | DeviceCommand
     | CommandReply
     | Slab
+    | Recall
     | ImageSlab
     | Assessment
     | Verdict

@@ -83,6 +83,7 @@ class BridgeEngine:
                 event_t_ns=t_ns,
                 interlock_closed=event.closed,
                 device_t_us=event.device_t_us,
+                belt_moving=event.moving,
             )
             return [*published, self.transient(report)]
         if event.seq <= self._state.event_seq:

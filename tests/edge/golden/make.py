@@ -34,6 +34,7 @@ from edge.messages import (
     ImageSlab,
     LaneState,
     Message,
+    Recall,
     ServiceStatus,
     Slab,
     Verdict,
@@ -80,6 +81,7 @@ def samples() -> list[tuple[Message, Arrays]]:
         beam_on=True,
         estop_pressed=False,
         device_t_us=17,
+        belt_moving=True,
     )
     device = DeviceState(device="m1_x", present=True, state="moving", detail="why", busy="move",
                          values={"position": -5.25}, facts={"unit": "um"})  # fmt: skip
@@ -117,6 +119,7 @@ def samples() -> list[tuple[Message, Arrays]]:
                       phase="accepted", states=(device,)), {}),
         (Slab(**HEADER, **BAG, **slab), {"phase_sums": _ramp(4, 2, ROWS, COLUMNS), "weights": _ramp(128, COLUMNS),
                                          "weights_sq": _ramp(128, COLUMNS)}),
+        (Recall(**HEADER, **BAG), {}),
         (ImageSlab(**HEADER, **BAG, **slab, row_pitch_um=308.0, calibration_created_ns=8, model="full",
                    kernel_backend="host", air_scale=(0.99, 1.01), drift=drift, retrieval_ms=1.5),
          {"images": _ramp(4, 2, ROWS, COLUMNS), "sigma": _ramp(4, 2, ROWS, COLUMNS),
