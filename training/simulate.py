@@ -7,9 +7,9 @@ Everything made here is simulated.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +21,10 @@ from firmware_bridge.emulator import forward, render
 from firmware_bridge.emulator.alignment import Alignment
 from firmware_bridge.emulator.materials import material
 from firmware_bridge.emulator.plan import PlanItem
+from firmware_bridge.emulator.scenes import Scene
 from firmware_bridge.emulator.settings import EmulatorSettings
 from firmware_bridge.scanner import COLUMNS, GROUPS, Scanner
-from kernels.types import F32, IlluminationCurves, OffsetPrior, Retrieval
+from kernels.types import F32, IlluminationCurves, Model, OffsetPrior, Retrieval
 
 #: Mask positions of the simulated flat scan, µm, and the working point.
 SCAN_UM = np.linspace(-40.0, 40.0, 41)
@@ -45,18 +46,24 @@ class SimulatedBag:
 
 @dataclass(frozen=True)
 class PhaseSums:
-    """Normalised phase sums: ``samples`` (4, 2, rows, columns), as :func:`kernels.normalise` returns them."""
+    """Normalised phase sums: ``samples`` (4, 2, rows, columns), as :func:`kernels.normalise` returns them.
+
+    ``length_um``: from the leading edge, at ``lead_columns``, to the trailing one.
+    """
 
     samples: F32
     exposure: F32
     variance_factor: F32
     lead_columns: float
     truth: dict[str, Any]
+    length_um: float
 
 
 @dataclass(frozen=True)
 class SimulatedLane:
     """One scanner, calibrated without noise; ``settings`` are those of the emulated scanner.
+
+    ``binning``: pixels of the scanner's grid that are summed in both directions before retrieval.
 
     ``calibrated``: its settings when it was calibrated, if they have changed since; ``output``: of the tube since then.
     Photon noise is then Gaussian with the same deviates in every state of the scanner, so that one bag can be compared
@@ -67,6 +74,7 @@ class SimulatedLane:
     settings: EmulatorSettings = field(default_factory=EmulatorSettings)
     calibrated: EmulatorSettings | None = None
     output: float = 1.0
+    binning: int = 1
 
     def masks(self) -> Alignment:
         """How the masks stand while bags are scanned."""
@@ -79,22 +87,38 @@ class SimulatedLane:
 
     @cached_property
     def _calibration(self) -> SimulatedLane:
-        """The lane as it was calibrated."""
-        return self if self.calibrated is None else SimulatedLane(self.scanner, self.calibrated)
+        """The lane as it was calibrated: one for all states that it drifts to."""
+        return self if self.calibrated is None else _calibrated(self.scanner, self.calibrated, self.binning)
+
+    def _flat(self, masks: Alignment | float) -> F32:
+        """Mean counts per frame and (binned) pixel without object: (4, 2, rows)."""
+        air = render.air(self.scanner, self.settings, masks).transpose(1, 0, 2)
+        return np.asarray(air.reshape(*air.shape[:2], -1, self.binning).sum(-1), np.float32)
+
+    def fitted(self, model: Model) -> IlluminationCurves:
+        """Equation (1), in the form of ``model``, fitted to a noiseless flat scan."""
+        if self._calibration is not self:
+            return self._calibration.fitted(model)
+        scan = np.stack([self._flat(float(x)) for x in SCAN_UM])
+        return kernels.fit_curves(SCAN_UM, np.ascontiguousarray(scan, np.float32), model=model)[0]
 
     @cached_property
     def curves(self) -> IlluminationCurves:
-        """Equation (1) fitted to a noiseless flat scan."""
-        if self._calibration is not self:
-            return self._calibration.curves
-        scan = [render.air(self.scanner, self.settings, float(x)).transpose(1, 0, 2) for x in SCAN_UM]
-        return kernels.fit_curves(SCAN_UM, np.ascontiguousarray(np.stack(scan), np.float32))[0]
+        """Equation (1) in the form of the lane's own retrieval."""
+        return self.fitted("map")
+
+    @cached_property
+    def paper_curves(self) -> IlluminationCurves:
+        """Equation (1) as printed."""
+        return self.fitted("paper")
 
     @cached_property
     def prior(self) -> OffsetPrior:
         """Offset prior from one pass of the reference tray."""
         if self._calibration is not self:
             return self._calibration.prior
+        if self.binning > 1:  # what o and t have to do with each other is the same in every pixel
+            return replace(self, binning=1).prior
         sums = self.phase_sums(PlanItem(kind="tray"), 0)
         drawing = reference_tray(self.scanner)
         regions = [tray.region(plate, sums.lead_columns, self.scanner) for plate in drawing.plates]
@@ -104,6 +128,10 @@ class SimulatedLane:
     def prepare(self, item: PlanItem, sheets: Sheets = ()) -> render.PreparedScene:
         """Mean counts of ``item`` with ``sheets`` of material over its whole length and the whole field."""
         canvas, scene = render.draw(self.scanner, self.settings, item)
+        return self.expected(canvas, scene, sheets)
+
+    def expected(self, canvas: forward.Canvas, scene: Scene, sheets: Sheets = ()) -> render.PreparedScene:
+        """Mean counts of a ``scene`` that has been drawn on ``canvas``, with ``sheets`` over everything."""
         for name, thickness_mm in sheets:
             everywhere = np.full((canvas.maps.shape[0], self.scanner.rows), thickness_mm, np.float32)
             canvas.add(material(name), everywhere, 0, 0, None)
@@ -112,9 +140,12 @@ class SimulatedLane:
 
     def phase_sums(self, item: PlanItem, noise_seed: int, sheets: Sheets = ()) -> PhaseSums:
         """Draw the counts of ``item`` and sum them on the object grid, air before and after."""
-        scanner, scene = self.scanner, self.prepare(item, sheets)
+        return self.summed(self.prepare(item, sheets), noise_seed)
+
+    def summed(self, scene: render.PreparedScene, noise_seed: int) -> PhaseSums:
+        """Draw the counts of a prepared scene and sum them on the (binned) object grid, air before and after."""
+        scanner, pixel = self.scanner, self.binning
         air = render.air(scanner, self.settings, self.masks())
-        flat = render.air(scanner, self._calibration.settings, self._calibration.masks())
         per_column = max(1, round(scanner.object_grid_um / scene.du_um))
         before = -(-round(LEAD_AIR_MM * 1e3 / scene.du_um) // per_column) * per_column
         # Frames per fine step and column of each group: the belt passes `step_um` per frame.
@@ -123,39 +154,61 @@ class SimulatedLane:
         lines = _padded(scene.expected, air, before, per_column)
         counts = self._draw(lines * np.float32(frames * self.output), rng)
         weights = _triangle(per_column)
-        columns = counts.shape[0] // per_column - 2
+        columns = (counts.shape[0] // per_column - 2) // pixel * pixel
         sums = np.zeros((columns, *counts.shape[1:]), np.float32)
         for k, weight in enumerate(weights):  # column j is centred on fine line (j + 1) per_column
             sums += weight * counts[k + 1 : k + 1 + columns * per_column : per_column]
-        exposure = frames * float(weights.sum())
+        if pixel > 1:
+            sums = sums.reshape(columns // pixel, pixel, *sums.shape[1:3], -1, pixel).sum((1, 5))
+            weights = _overlapping(weights, per_column, pixel)
         modelled = kernels.flat_model(self.curves, WORKING_POINT_UM, "full")
-        samples = sums.transpose(2, 1, 3, 0) * (modelled / flat.transpose(1, 0, 2))[..., None]
-        ones = np.ones(columns, np.float32)
-        factor = float((weights**2).sum() / weights.sum())
+        flat = self._calibration._flat(self._calibration.masks())
+        samples = sums.transpose(2, 1, 3, 0) * (modelled / flat)[..., None]
+        ones = np.ones(len(sums), np.float32)
         lead = (before - scene.u0_um / scene.du_um) / per_column - 1
         return PhaseSums(
-            np.ascontiguousarray(samples, np.float32), ones * np.float32(exposure), ones * np.float32(factor),
-            lead, scene.truth,
+            np.ascontiguousarray(samples, np.float32), ones * np.float32(frames * weights.sum()),
+            ones * np.float32((weights**2).sum() / weights.sum()), (lead - (pixel - 1) / 2) / pixel, scene.truth,
+            scene.length_um,
         )  # fmt: skip
 
     def scan(self, item: PlanItem, sheets: Sheets = ()) -> SimulatedBag:
         """Images of ``item`` with the noise of its own seed, behind ``sheets`` (material, mm)."""
         sums = self.phase_sums(item, item.seed, sheets)
-        retrieval = kernels.retrieve(
-            sums.samples,
-            self.curves,
-            WORKING_POINT_UM,
-            exposure=sums.exposure,
-            variance_factor=sums.variance_factor,
-            prior=self.prior,
-        )
-        return SimulatedBag(retrieval, sums.lead_columns, sums.truth)
+        return SimulatedBag(self.retrieve(sums), sums.lead_columns, sums.truth)
+
+    def retrieve(self, sums: PhaseSums, model: Literal["map", "paper"] = "map") -> Retrieval:
+        """Images of phase sums, as the lane retrieves them (`map`), or with equation (2) as printed (`paper`)."""
+        samples, curves = sums.samples, self.curves
+        prior: OffsetPrior | None = self.prior
+        if model == "paper":
+            curves, prior = self.paper_curves, None
+            # The air's misfit to the model has to drop out of this model too: S M / F with its own M.
+            of_full = kernels.flat_model(self.curves, WORKING_POINT_UM, "full")
+            samples = samples * (kernels.flat_model(curves, WORKING_POINT_UM, model) / of_full)[..., None]
+        return kernels.retrieve(
+            samples, curves, WORKING_POINT_UM, exposure=sums.exposure, variance_factor=sums.variance_factor,
+            model=model, prior=prior,
+        )  # fmt: skip
+
+
+@lru_cache(maxsize=4)
+def _calibrated(scanner: Scanner, settings: EmulatorSettings, binning: int) -> SimulatedLane:
+    return SimulatedLane(scanner, settings, binning=binning)
 
 
 def _triangle(per_column: int) -> npt.NDArray[np.float32]:
     """Triangular weights of half width ``per_column`` fine steps, without the zero ends."""
     distance = np.abs(np.arange(1 - per_column, per_column)) / per_column
     return (1 - distance).astype(np.float32)
+
+
+def _overlapping(weights: npt.NDArray[np.float32], step: int, times: int) -> npt.NDArray[np.float32]:
+    """Weights of the sum of ``times`` neighbours, each ``step`` fine lines after the last."""
+    total = np.zeros(len(weights) + (times - 1) * step, np.float32)
+    for k in range(times):
+        total[k * step : k * step + len(weights)] += weights
+    return total
 
 
 def _padded(expected: F32, air: F32, before: int, per_column: int) -> F32:

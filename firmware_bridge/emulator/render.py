@@ -59,10 +59,15 @@ def air(scanner: Scanner, settings: EmulatorSettings, masks: Alignment | float) 
 def draw(scanner: Scanner, settings: EmulatorSettings, item: PlanItem) -> tuple[forward.Canvas, scenes.Scene]:
     """Draw the item's scene on a canvas; the truth of the scene comes with it."""
     scene = scenes.build(scanner, item)
+    return draw_scene(scanner, settings, scene), scene
+
+
+def draw_scene(scanner: Scanner, settings: EmulatorSettings, scene: scenes.Scene) -> forward.Canvas:
+    """Draw a scene, composed by whomever, on a canvas."""
     n_u = math.ceil(scene.length_mm * 1e3 / settings.fine_grid_um) + 2 * MARGIN + 1
     canvas = forward.Canvas(scanner, settings, -MARGIN * settings.fine_grid_um, n_u)
     scenes.paint(scene, canvas)
-    return canvas, scene
+    return canvas
 
 
 def prepare(scanner: Scanner, settings: EmulatorSettings, item: PlanItem, masks: Alignment | float) -> PreparedScene:

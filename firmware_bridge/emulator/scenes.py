@@ -157,14 +157,14 @@ def build(scanner: Scanner, item: PlanItem) -> Scene:
     else:
         length, parts, attempt = _compose(item)
     length_mm = length * scale[0]
-    truth = _truth(scanner, item, scale, length_mm, parts)
+    truth = label_scene(scanner, item, scale, length_mm, parts)
     return Scene(length_mm, tuple(parts), scale, (item.seed, sum(map(ord, item.kind)), attempt), truth)
 
 
-def _truth(
+def label_scene(
     scanner: Scanner, item: PlanItem, scale: tuple[float, float], length_mm: float, parts: list[Part]
 ) -> dict[str, Any]:
-    """Labels of a scene, ready for JSON."""
+    """Labels of a scene made of ``parts`` for ``item``, ready for JSON."""
     labels = [_measured(part, scanner, scale, length_mm) for part in parts if part.label]
     targets = [label for label in labels if label["label"] == "target"]
     assert item.kind == "reference" or len(targets) == (item.target is not None)
