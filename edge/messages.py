@@ -253,6 +253,29 @@ class Candidate(BaseModel):
     threat: bool
 
 
+class Saliency(BaseModel):
+    """Where a network sees a threat: one probability per cell of an even grid over ``box``."""
+
+    model_config = ConfigDict(frozen=True)
+    box: tuple[int, int, int, int] = Field(description="row0, column0, row1, column1 in pixels; half open")
+    rows: int = Field(ge=1, le=4096, description="cells")
+    columns: int = Field(ge=1, le=65536, description="cells")
+    data: str = Field(description="rows × columns bytes, row by row, 255 is probability 1: zlib, then base64")
+
+
+class ShadowJudgement(BaseModel):
+    """What a model that has no say makes of the same bag."""
+
+    model_config = ConfigDict(frozen=True)
+    model_id: str
+    model_version: str = ""
+    model_sha256: str = ""
+    runtime: str = ""
+    score: float | None = Field(None, ge=0, le=1, description="None: it failed")
+    threshold: float = Field(0.5, ge=0, le=1)
+    detail: str = Field("", description="why it failed")
+
+
 class DetectedObject(BaseModel):
     """One region of the bag that was judged; pixel coordinates on the bag's image."""
 
@@ -264,6 +287,7 @@ class DetectedObject(BaseModel):
     category: Literal["explosive", "benign", "opaque", "unknown"] = "unknown"
     candidates: tuple[Candidate, ...] = ()
     features: dict[str, float] = Field(default_factory=dict, description="R_df, R_ab, R_of and their 1-σ")
+    saliency: Saliency | None = Field(None, description="of the network, in the object's box")
 
 
 class Judged(BagMessage):
@@ -286,6 +310,11 @@ class Judged(BagMessage):
     inference_ms: float = 0.0
     air_scale: tuple[float, float] = (1.0, 1.0)
     drift: Drift | None = None
+    contributions: dict[str, float] = Field(
+        default_factory=dict, description="probability that each model alone gives, by model id"
+    )
+    saliency: Saliency | None = Field(None, description="of the network, over the whole bag")
+    shadow: ShadowJudgement | None = None
 
 
 class Assessment(Judged):
@@ -293,6 +322,7 @@ class Assessment(Judged):
 
     schema_id: Literal["assessment/1"] = "assessment/1"
     fault: Fault | None = None
+    detail: str = Field("", max_length=500, description="cause of the fault, for people")
     columns: int = 0
     rows: int = 0
     first_frame_t_ns: int = 0

@@ -73,7 +73,8 @@ def judge(found: Assessment, limits: Limits, length_counts: int | None, wall_ns:
     if found.fault is not None:
         doubt: tuple[Fault, str] | None = (
             found.fault,
-            f"reported by {found.source or 'the lane'}; {found.lost_frames} frames lost",
+            f"reported by {found.source or 'the lane'}{': ' * bool(found.detail)}{found.detail}; "
+            f"{found.lost_frames} frames lost",
         )
     else:
         doubt = (

@@ -35,7 +35,9 @@ from edge.messages import (
     LaneState,
     Message,
     Recall,
+    Saliency,
     ServiceStatus,
+    ShadowJudgement,
     Slab,
     Verdict,
 )
@@ -57,6 +59,9 @@ def _ramp(*shape: int, dtype: str = "<f4") -> npt.NDArray[np.generic]:
 
 def samples() -> list[tuple[Message, Arrays]]:
     """One message of every kind, every field away from its default."""
+    heat = Saliency(box=(0, 8, 16, 32), rows=2, columns=3, data="eNpjYGRi/s8AAAIaAQY=")
+    shadow = ShadowJudgement(model_id="net-00ff", model_version="2", model_sha256="cd", runtime="onnxruntime-int8",
+                             score=0.25, threshold=0.4, detail="why")  # fmt: skip
     thing = DetectedObject(
         box=(10, 20, 40, 60),
         polygon=((10.0, 20.0), (40.0, 20.0), (40.0, 60.5)),
@@ -65,6 +70,7 @@ def samples() -> list[tuple[Message, Arrays]]:
         category="explosive",
         candidates=(Candidate(material="semtex_1h", probability=0.9, threat=True),),
         features={"R_df": 6.5, "R_df_sd": 0.25},
+        saliency=heat,
     )
     event = DeviceEvent(
         **HEADER,
@@ -97,7 +103,8 @@ def samples() -> list[tuple[Message, Arrays]]:
         "score": 0.75, "threshold": 0.6, "objects": (thing,), "calibration_id": "cal-00ff", "calibration_created_ns": 8,
         "model_id": "m", "model_version": "1", "model_sha256": "ab", "kernel_backend": "host", "inference_runtime": "r",
         "frames": 800, "lost_frames": 2, "lost_packets": 5, "retrieval_ms": 1.5, "inference_ms": 2.5,
-        "air_scale": (0.99, 1.01), "drift": drift,
+        "air_scale": (0.99, 1.01), "drift": drift, "contributions": {"materials": 0.7}, "saliency": heat,
+        "shadow": shadow,
     }  # fmt: skip
     verdict = {
         "decision": Decision.UNKNOWN, "iata": "UCL", "reason": Fault.TIMEOUT, "final": False, "supersedes": 12,
@@ -124,8 +131,8 @@ def samples() -> list[tuple[Message, Arrays]]:
                    kernel_backend="host", air_scale=(0.99, 1.01), drift=drift, retrieval_ms=1.5),
          {"images": _ramp(4, 2, ROWS, COLUMNS), "sigma": _ramp(4, 2, ROWS, COLUMNS),
           "flags": _ramp(2, ROWS, COLUMNS, dtype="<u2")}),
-        (Assessment(**HEADER, **BAG, **judged, fault=Fault.FAILED_RECON, columns=9, rows=3, first_frame_t_ns=11,
-                    last_frame_t_ns=12), {}),
+        (Assessment(**HEADER, **BAG, **judged, fault=Fault.FAILED_RECON, detail="why", columns=9, rows=3,
+                    first_frame_t_ns=11, last_frame_t_ns=12), {}),
         (judgement, {}),
         (heartbeat, {}),
         (notice, {}),
