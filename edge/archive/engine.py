@@ -86,7 +86,8 @@ class Archive:
             self._count("late_slabs")
             return
         bag.touched = self._clock()
-        bag.images_ended = bag.images_ended or slab.last
+        # Not "or": a bag that a service lost half-way is sent again from its first slab.
+        bag.images_ended = slab.last
         self._store(slab.bag_id, bag, partial(BagWriter.add_images, slab=slab, arrays=arrays))
 
     def verdict(self, verdict: Verdict) -> None:

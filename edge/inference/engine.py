@@ -18,6 +18,7 @@ log = logging.getLogger("inference")
 class _Bag:
     """One bag between its first slab and its assessment."""
 
+    scan_id: str
     examination: Examination | None = None
     next_index: int = 0
     columns: int = 0
@@ -50,8 +51,9 @@ class InferenceEngine:
         """Take the next slab; returns the assessment when the bag ends with it."""
         started = time.perf_counter()
         bag = self._bags.get(slab.bag_id)
-        if bag is None or (bag.ended and slab.index == 0):  # an ended bag may come again: replay, or a restart upstream
-            bag = self._bags[slab.bag_id] = _Bag()
+        # A bag may come again: as another scan when a service died meanwhile, as the same one in a replay.
+        if bag is None or bag.scan_id != slab.scan_id or (bag.ended and slab.index == 0):
+            bag = self._bags[slab.bag_id] = _Bag(slab.scan_id)
             self._forget()
         if bag.ended:
             return None

@@ -17,17 +17,18 @@ from edge.bridge.client import EventReader
 from edge.bus import Bus
 from edge.config import Config
 from edge.loop import Loop, start
-from edge.messages import Fault
+from edge.messages import Fault, Recall
 from edge.readout.engine import ReadoutEngine, SlabOut
 from edge.readout.ledger import Ledger, unfinished
 from edge.readout.masks import ActiveMask
 from edge.readout.outbox import Outbox
+from edge.readout.recall import TOPIC, Recaller
+from edge.readout.window import Geometry
 from edge.spool import Spool
 from firmware_bridge.detector import DetectorError, DetectorStream
 from firmware_bridge.detector_socket import passed_socket
 
 NAME = "readout"
-TOPIC = "slab"
 LEDGER_FILE = "readout.json"
 #: Spool files that stay when nothing archives them.
 KEEP_WITHOUT_ARCHIVE = 16
@@ -51,6 +52,8 @@ class Service:
         self.outbox = Outbox(self.store, self._offer, self._sent)
         self.events = EventReader(bus)
         scanner = config.scanner
+        self.recalls = bus.socket("recalls", zmq.PULL, bind=True)
+        self.recaller = Recaller(self.store, self.outbox, Geometry.of(config), scanner.rows, bus.stamp)
         offsets = scanner.column_offsets_um()
         self._stats_due = 0.0
         self._lost_packets = 0
@@ -68,6 +71,7 @@ class Service:
         self.loop.on(stream.fileno(), self._on_frames)
         self.loop.on(self.events.subscription, self._on_events)
         self.loop.on(self.events.commands, self._on_events)
+        self.loop.on(self.recalls, self._on_recall)
         self.loop.every_tick(self._on_tick)
         self._take_up()
 
@@ -86,7 +90,7 @@ class Service:
         for bag_id in again:
             self.loop.log.warning("bag %s was recorded but not sent; sending it", bag_id)
             self.engine.forget(bag_id)
-            self.outbox.again(bag_id)
+            self.outbox.again(bag_id, f"{bag_id[:100]}.again-{self.bus.stamp.boot_id}")
         for slab, arrays in cut:
             self.loop.log.warning("bag %s was being recorded when readout ended", slab.bag_id)
             self.engine.forget(slab.bag_id)
@@ -106,6 +110,15 @@ class Service:
     def _on_events(self) -> None:
         for event in self.events.read():
             self._put(self.engine.on_event(event, time.monotonic()))
+
+    def _on_recall(self) -> None:
+        try:
+            _, recall, _ = self.bus.receive(self.recalls, Recall)
+        except wire.WireError as error:
+            self.loop.log.error("unreadable recall: %s", error)
+            return
+        self.loop.count("recalls")
+        self.recaller.take(recall, recording=recall.bag_id in self.engine.open_bags)
 
     def _on_tick(self) -> None:
         self._on_events()
@@ -152,6 +165,7 @@ class Service:
 
     def _sent(self, bag_id: str) -> None:
         self.ledger.finish(bag_id)
+        self.recaller.sent(bag_id)
         if not self.config.archive.enabled:
             self.store.keep_newest(KEEP_WITHOUT_ARCHIVE, protect=self.outbox.bags)
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+from edge import wire
+from edge.messages import Slab
 from edge.spool import Spool, SpoolWriter
 
 Frames = Sequence["bytes | memoryview"]
@@ -18,12 +20,16 @@ Frames = Sequence["bytes | memoryview"]
 
 @dataclass(frozen=True)
 class _Waiting:
-    """One slab: a place in the bag's spool file, or the frames themselves when the disk did not take them."""
+    """One slab: a place in the bag's spool file, or the frames themselves when the disk did not take them.
+
+    ``scan_id``: the slab is sent as part of this scan; empty: as it is.
+    """
 
     bag_id: str
     last: bool
     offset: int = 0
     frames: Frames | None = None
+    scan_id: str = ""
 
 
 class Outbox:
@@ -70,10 +76,15 @@ class Outbox:
             self._syncing.submit(writer.close).add_done_callback(self._synced)
         return complaint
 
-    def again(self, bag_id: str) -> None:
-        """Queue every slab that an earlier process spooled for this bag."""
+    def again(self, bag_id: str, scan_id: str) -> None:
+        """Queue every spooled slab of this bag, as the scan ``scan_id``: not to be taken for more of another."""
         for offset, slab in self._store.index(bag_id):
-            self._waiting.append(_Waiting(bag_id, slab.last, offset))
+            self._waiting.append(_Waiting(bag_id, slab.last, offset, scan_id=scan_id))
+        self.pump()
+
+    def answer(self, bag_id: str, frames: Frames) -> None:
+        """Queue a last slab that is not spooled."""
+        self._waiting.append(_Waiting(bag_id, last=True, frames=frames))
         self.pump()
 
     def pump(self) -> None:
@@ -83,7 +94,7 @@ class Outbox:
             frames = item.frames if item.frames is not None else self._store.record(item.bag_id, item.offset)
             if frames is None:
                 self._log.error("bag %s: its spool file was damaged or removed before it was sent", item.bag_id)
-            elif not self._send(frames):
+            elif not self._send(_renamed(frames, item.scan_id) if item.scan_id else frames):
                 return
             self._waiting.popleft()
             if item.last:
@@ -99,3 +110,9 @@ class Outbox:
         error = done.exception()
         if error is not None:
             self._log.error("spool: %s", error)
+
+
+def _renamed(frames: Frames, scan_id: str) -> Frames:
+    """The same slab as part of another scan; its arrays are not copied."""
+    topic, slab, arrays = wire.decode(frames, Slab)
+    return wire.encode(topic, slab.model_copy(update={"scan_id": scan_id}), arrays)

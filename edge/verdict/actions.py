@@ -61,4 +61,13 @@ class Decided:
     clear: ClearLine | None = None
 
 
-Action = BagEntered | BagLeft | Decided
+@dataclass(frozen=True)
+class Recalled:
+    """Ask the readout for the bag's spooled phase sums once more, as the scan ``scan_id``."""
+
+    bag_id: str
+    scan_id: str
+    encoder: int
+
+
+Action = BagEntered | BagLeft | Decided | Recalled

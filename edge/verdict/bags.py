@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass, field
 
-from edge.messages import IATA, Assessment, Decision, DeviceEvent, Fault, Verdict
+from edge.messages import IATA, Assessment, DeviceEvent, Fault, Verdict
 from edge.verdict.actions import BagRecord, Now
 from edge.verdict.policy import Judgement, Limits
 
@@ -27,6 +27,12 @@ class Bag:
     #: A clean assessment that waits for the trailing edge.
     held: Assessment | None = None
     final: Judgement | None = None
+    #: What a service said when it lost the bag; set while another try is under way (:mod:`edge.verdict.recall`).
+    lost: Judgement | None = None
+    #: To be asked for again once it has left the beam; how often that was done; since when nothing has come of it.
+    wanted: bool = False
+    recalls: int = 0
+    quiet_mono: int | None = None
     assessed: set[tuple[str, str, int]] = field(default_factory=set)
 
     @property
@@ -108,13 +114,15 @@ def _from_assessment(found: Assessment, now: Now) -> dict[str, object]:
 
 def is_news(earlier: Judgement, later: Judgement) -> bool:
     """Whether a late result says anything that the final verdict did not."""
-    return later.decision is not Decision.UNKNOWN or later.reason is not earlier.reason
+    return (later.decision, later.reason) != (earlier.decision, earlier.reason)
 
 
 def overdue(bag: Bag) -> tuple[Fault, str]:
     """Reason and words for a bag whose deadline has passed."""
     if bag.held is not None:
         return Fault.IDENTITY_DOUBT, "assessed, but its trailing edge was never seen"
+    if bag.lost is not None:
+        return Fault.SERVICE_RESTART, f"{bag.lost.detail}; asked for again {bag.recalls} time(s), nothing came in time"
     if bag.before_restart:
         return Fault.SERVICE_RESTART, "the verdict service was restarted while this bag was in the lane"
     return Fault.TIMEOUT, "no assessment before the deadline"

@@ -6,6 +6,10 @@ from edge.messages import DeviceEvent, DeviceEventKind, Fault
 
 #: Without one of these no bag can be scanned; motion controllers may come and go while nothing moves.
 NEEDED = {"belt": "belt controller", "tube": "x-ray generator", "detector": "detector"}
+#: A belt that is on and whose encoder does not turn for so long: it is blocked, or the encoder is.
+STALL_US = 500_000
+#: A longer time between two reports counts as this.
+MAX_REPORT_US = 300_000
 #: What ends the bags in the scanner: the reason and its words.
 Trouble = tuple[Fault, str]
 
@@ -27,6 +31,8 @@ class BeltState:
         #: Why the beam is off; empty while it is on, or nobody said anything about it.
         self.beam_off = ""
         self._reported: int | None = None
+        self._reported_us: int | None = None
+        self._stood_us = 0
 
     @property
     def unfit(self) -> str:
@@ -46,15 +52,28 @@ class BeltState:
         """Whether a bag whose trailing edge was seen at ``exit_encoder`` (None: not yet) has left the beam."""
         return exit_encoder is not None and self.encoder is not None and self.encoder >= exit_encoder + tail_counts
 
-    def report(self, event: DeviceEvent, slip_counts: int) -> int | None:
-        """Take an encoder report; these come in order. Returns the one before if the counter went back too far."""
+    def report(self, event: DeviceEvent, slip_counts: int) -> str:
+        """Take an encoder report; these come in order. Returns why the counts have lost their meaning, if they have."""
         before, self._reported = self._reported, event.encoder
         if before is not None and event.encoder < before - slip_counts:
             self.encoder = event.encoder
             self.inside = ""
-            return before
+            return f"the belt encoder went back from {before} to {event.encoder}"
         self.advance(event)
-        return None
+        if self._stands(event, before):
+            return f"the belt is on, but its encoder stands at {event.encoder}"
+        return ""
+
+    def _stands(self, event: DeviceEvent, before: int | None) -> bool:
+        """Whether the belt has been on for STALL_US without a count, by the clock of its controller."""
+        now_us, last_us = event.device_t_us, self._reported_us
+        self._reported_us = now_us
+        if not event.belt_moving or event.encoder != before or now_us is None or last_us is None:
+            self._stood_us = 0
+            return False
+        # Between reports that are far apart the belt may have been off.
+        self._stood_us += min(max(0, now_us - last_us), MAX_REPORT_US)
+        return self._stood_us > STALL_US
 
     def device(self, event: DeviceEvent) -> Trouble | None:
         """Take an interlock or device event; what it does to the bags in the scanner, if anything."""

@@ -10,6 +10,7 @@ from edge.verdict.bags import Bag, derived_id, is_news, new_bag, overdue, safe_i
 from edge.verdict.belt import BeltState, Trouble
 from edge.verdict.memory import BagMemory, History, same_entry
 from edge.verdict.policy import Judgement, Limits, judge, unknown
+from edge.verdict.recall import Recalls
 
 #: An assessment of a bag that never entered waits this long for the entry event (asked for once a second).
 ORPHAN_NS = 3_000_000_000
@@ -22,6 +23,7 @@ class BagLedger:
     def __init__(self, limits: Limits, history: History, started: Now) -> None:
         self.limits = limits
         self.belt = BeltState()
+        self._recalls = Recalls(limits, self.belt)
         self._bags = BagMemory(history)
         self._started = started
         self._orphans: OrderedDict[str, tuple[Assessment, int]] = OrderedDict()
@@ -38,7 +40,7 @@ class BagLedger:
         for bag in bags:
             if self._bags.find(bag.record.bag_id) is not None:
                 continue
-            bag.before_restart = True
+            bag.before_restart = bag.wanted = True
             bag.due_mono = now.mono + min(max(0, bag.record.deadline_ns - now.wall), self.limits.deadline_ns)
             self.open[bag.record.bag_id] = bag
         out = self.tick(now)
@@ -57,10 +59,9 @@ class BagLedger:
             self.belt.advance(event)
             out += self._leave(event, now)
         elif event.kind is DeviceEventKind.ENCODER:
-            back = self.belt.report(event, self.limits.slip_counts)
-            if back is not None:
-                for bag in list(self.open.values()):
-                    out += self._doubt(bag, f"the belt encoder went back from {back} to {event.encoder}", now)
+            slipped = self.belt.report(event, self.limits.slip_counts)
+            for bag in list(self.open.values()) if slipped else ():
+                out += self._doubt(bag, slipped, now)
         else:
             trouble = self.belt.device(event)
             if trouble is not None:
@@ -78,6 +79,7 @@ class BagLedger:
             while len(self._orphans) > MAX_ORPHANS:
                 out += self._stranger(self._orphans.popitem(last=False)[1][0], now)
             return out
+        self._recalls.heard(found, bag, self.open.values(), now)
         return out + self._apply(bag, found, now)
 
     def broken_assessment(self, bag_id: str, why: str, now: Now) -> list[Action]:
@@ -99,7 +101,7 @@ class BagLedger:
             if now.mono >= due:
                 del self._orphans[bag_id]
                 out += self._stranger(found, now)
-        return out
+        return [*out, *self._recalls.due(self.open.values(), now)]
 
     # ---- events -------------------------------------------------------------------------------------------
 
@@ -216,6 +218,8 @@ class BagLedger:
 
     def _judge(self, bag: Bag, found: Assessment, now: Now) -> list[Action]:
         judgement = judge(found, self.limits, bag.length_counts, now.wall)
+        if self._recalls.saves(bag, judgement, now):
+            return []
         if judgement.decision is Decision.CLEAR:
             if self.belt.interlock_open:
                 judgement = unknown(Fault.USER_INTERRUPT, "the interlock is open", judgement.threshold)

@@ -23,9 +23,10 @@ from edge.messages import (
     DeviceEventKind,
     Hello,
     Message,
+    Recall,
     Verdict,
 )
-from edge.verdict.actions import Action, BagEntered, BagLeft, BagRecord, ClearLine, Now
+from edge.verdict.actions import Action, BagEntered, BagLeft, BagRecord, ClearLine, Now, Recalled
 from edge.verdict.calibration_state import CalibrationState
 from edge.verdict.engine import BagLedger
 from edge.verdict.feed import Feed
@@ -59,6 +60,8 @@ class Service:
         self.calibration = CalibrationState(config)
         self.assessments = bus.socket("assessments", zmq.PULL, bind=True)
         self.clear_line = bus.socket("commands", zmq.DEALER, bind=False, immediate=True)
+        self.recalls = bus.socket("recalls", zmq.PUSH, bind=False, immediate=True)
+        self._to_recall: list[Recall] = []
         self.events = EventReader(bus, encoder=True)
         self._next_heartbeat = 0
         self._told = ""
@@ -136,6 +139,7 @@ class Service:
         late = self.recorder.tick(now)
         if late:
             self._do(self.ledger.restore(late, now), now)
+        self._recall()
         self.calibration.tick(now)
         self.feed.flush(now)
         self.loop.queue = len(self.ledger.open)
@@ -170,6 +174,8 @@ class Service:
                 self._announce(action.record, now)
             elif isinstance(action, BagLeft):
                 self.recorder.left(action)
+            elif isinstance(action, Recalled):
+                self._to_recall.append(Recall(bag_id=action.bag_id, scan_id=action.scan_id, encoder=action.encoder))
             else:
                 verdict = self.recorder.verdict(action.verdict, now)
                 if verdict is None:
@@ -179,6 +185,18 @@ class Service:
                 self._publish(verdict, now, clear)
                 self.calibration.seen(verdict)
                 self._log(verdict)
+
+    def _recall(self) -> None:
+        """Ask the readout, which may be away for a while."""
+        while self._to_recall:
+            recall = self._to_recall[0]
+            try:
+                self.recalls.send_multipart(wire.encode("recall", self.bus.stamp(recall)), zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            self._to_recall.pop(0)
+            self.loop.count("recalls")
+            self.loop.log.warning("bag %s was lost on its way; asked for again as %s", recall.bag_id, recall.scan_id)
 
     def _announce(self, record: BagRecord, now: Now) -> None:
         notice = BagNotice(

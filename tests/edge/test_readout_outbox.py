@@ -139,7 +139,7 @@ def test_a_new_readout_settles_what_the_old_one_left(tmp_path: Path) -> None:
     assert "begun" not in store.bags()
     socket = Socket(99)
     successor = Outbox(store, socket, ledger.finish)
-    successor.again("waiting")
+    successor.again("waiting", "again-1")
     assert socket.order == [("waiting", 0), ("waiting", 1), ("waiting", 2)]
     assert Ledger(tmp_path / "readout.json").finished == ("sent", "waiting")
     outbox.close()
