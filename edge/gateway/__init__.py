@@ -1,0 +1,1 @@
+"""The gateway service: everything that leaves the box."""
