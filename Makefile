@@ -57,7 +57,7 @@ lint: install
 	$(BIN)/lint-imports
 
 test: lint gpu-check judges tools
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 # What tests need beside Python packages: emulated USB devices, and systemd's own checks of the unit files.
 tools:
