@@ -13,3 +13,8 @@ REFERENCE = (900_000, 901_000)
 TRAINING = (910_000, 911_000)
 #: Bags on which a finished model is reported once; nothing may be chosen on them.
 EVALUATION = (920_000, 921_000)
+#: Scenes of the data sets that networks learn from and are judged on; scan k of a set has the set's seed + k. Each
+#: range has room for sets made later with another seed: results must not depend on which one is taken.
+DATASETS = {"study1": (1_000_000, 1_100_000), "study2": (1_100_000, 1_200_000), "lane": (1_200_000, 1_300_000)}
+#: First scene of the second set of each kind, within its range.
+SECOND_SET = 50_000

@@ -25,6 +25,7 @@ COMMANDS = (
     "messages",
     "selftest",
     "figures",
+    "dataset",
     "doctor",
     "install",
     "uninstall",

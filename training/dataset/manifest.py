@@ -10,6 +10,8 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from training.dataset.scan_file import RetrievalName
+
 MANIFEST: Final = "manifest.json"
 Kind = Literal["study1", "study2", "lane"]
 
@@ -31,7 +33,7 @@ class Recipe(_Table):
     scanner: dict[str, Any] = Field(description="table [scanner] of the simulated scanner")
     emulator: dict[str, Any] = Field(description="table [emulator] of the simulated scanner")
     binning: int = Field(ge=1, description="pixels of the scanner's grid summed in both directions before retrieval")
-    retrievals: tuple[str, ...]
+    retrievals: tuple[RetrievalName, ...]
 
     def sha256(self) -> str:
         """Hash of the canonical JSON."""
