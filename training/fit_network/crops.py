@@ -1,0 +1,115 @@
+"""Random crops of scans for our network, and what its cells should say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge.inference.planes import PLANES
+from kernels.types import F32, U8
+from training.dataset.scan_file import BENIGN, CLUTTER, NOTHING, THREAT
+from training.fit_network.inputs import Inputs, Store
+from training.networks.grain_net import STRIDE
+
+#: A cell is a threat from this share of threat pixels on, and not one below the other; in between it is not judged.
+MOST, LEAST = 0.6, 0.1
+#: A crop is labelled a threat from this many threat cells on.
+CELLS = 3
+#: Weight of all cells of each mask value in the loss of the cells.
+SHARES = {NOTHING: 0.15, THREAT: 1.0, BENIGN: 0.6, CLUTTER: 0.6}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """``planes`` (N, C, size, size); ``cells`` (N, size/8, size/8) 1, 0, or −1 where not judged; ``weights`` of the
+    same shape; ``labels`` (N,) 1, 0, or −1.
+    """
+
+    planes: F32
+    cells: F32
+    weights: F32
+    labels: F32
+
+
+def cell_targets(mask: U8) -> tuple[F32, U8]:
+    """What cells of :data:`STRIDE` pixels should say (1, 0, −1 not judged) and which mask value most of each has."""
+    rows, columns = (-(-size // STRIDE) for size in mask.shape)
+    padded = np.zeros((rows * STRIDE, columns * STRIDE), np.uint8)
+    padded[: mask.shape[0], : mask.shape[1]] = mask
+    cells = padded.reshape(rows, STRIDE, columns, STRIDE).swapaxes(1, 2).reshape(rows, columns, -1)
+    share = (cells == THREAT).mean(-1)
+    target = np.where(share >= MOST, 1.0, np.where(share < LEAST, 0.0, -1.0)).astype(np.float32)
+    counts = np.stack([(cells == value).sum(-1) for value in sorted(SHARES)])
+    return target, counts.argmax(0).astype(np.uint8)
+
+
+def value_weights(store: Store, indices: Sequence[int]) -> dict[int, float]:
+    """Weight of one cell by its mask value: all cells of a value together weigh :data:`SHARES`."""
+    counts = np.zeros(len(SHARES))
+    for index in indices:
+        target, value = cell_targets(np.asarray(store[index].mask))
+        counts += np.bincount(value[target >= 0].ravel(), minlength=len(SHARES))
+    total = counts.sum() / sum(SHARES.values())
+    return {value: share * total / max(float(counts[value]), 1.0) for value, share in SHARES.items()}
+
+
+class Sampler:
+    """Draws batches of crops from the scans ``indices`` of ``store``."""
+
+    def __init__(
+        self, store: Store, indices: Sequence[int], names: Sequence[str], size: int, *, on_sample: float, flip: bool
+    ) -> None:
+        if size % STRIDE:
+            raise ValueError(f"crop = {size} pixels is not a multiple of {STRIDE}")
+        self._store, self._indices, self._size = store, list(indices), size
+        self._planes = [PLANES.index(name) for name in names]
+        self._on_sample, self._flip = on_sample, flip
+        by_value = value_weights(store, indices)
+        self._weights = np.array([by_value[value] for value in sorted(by_value)], np.float32)
+
+    def draw(self, rng: np.random.Generator, count: int) -> Batch:
+        """``count`` crops of as many scans."""
+        size, cells = self._size, self._size // STRIDE
+        planes = np.zeros((count, len(self._planes), size, size), np.float32)
+        mask = np.zeros((count, size, size), np.uint8)
+        outside = np.zeros((count, size, size), np.bool_)
+        for k, index in enumerate(rng.choice(self._indices, count, replace=len(self._indices) < count)):
+            inputs = self._store[int(index)]
+            r0, c0 = self._corner(inputs, rng)
+            rows, columns = inputs.mask.shape
+            r1, c1 = min(r0 + size, rows), min(c0 + size, columns)
+            flip = self._flip and rng.random() < 0.5
+            part = inputs.planes[self._planes, r0:r1, c0:c1].astype(np.float32)
+            planes[k, :, : r1 - r0, : c1 - c0] = part[:, ::-1] if flip else part
+            cut = np.asarray(inputs.mask[r0:r1, c0:c1])
+            mask[k, : r1 - r0, : c1 - c0] = cut[::-1] if flip else cut
+            outside[k] = True
+            outside[k, : r1 - r0, : c1 - c0] = False
+        targets, values = zip(*(cell_targets(m) for m in mask), strict=True)
+        target = np.stack(targets)
+        target[outside.reshape(count, cells, STRIDE, cells, STRIDE).all((2, 4))] = -1
+        hits = (target == 1).sum((1, 2))
+        some = (mask == THREAT).any((1, 2))
+        labels = np.where(hits >= CELLS, 1.0, np.where(some, -1.0, 0.0)).astype(np.float32)
+        weights = self._weights[np.stack(values)] * (target >= 0)
+        return Batch(planes, target, weights.astype(np.float32), labels)
+
+    def _corner(self, inputs: Inputs, rng: np.random.Generator) -> tuple[int, int]:
+        """Top left corner of a crop: around a pixel of a sample, or of anything, or anywhere."""
+        rows, columns = inputs.mask.shape
+        size = self._size
+        r, c = int(rng.integers(rows)), int(rng.integers(columns))
+        wanted = rng.random() < self._on_sample
+        where = np.asarray(inputs.mask[::STRIDE, ::STRIDE])
+        found = np.argwhere((where == THREAT) | (where == BENIGN)) if wanted else np.argwhere(where != NOTHING)
+        if wanted and (where == THREAT).any() and rng.random() < 0.75:
+            found = np.argwhere(where == THREAT)
+        if len(found):
+            r, c = (int(v) * STRIDE for v in found[rng.integers(len(found))])
+            r += int(rng.integers(-size // 3, size // 3 + 1))
+            c += int(rng.integers(-size // 3, size // 3 + 1))
+        r0 = min(max(r - size // 2, 0), max(rows - size, 0))
+        c0 = min(max(c - size // 2, 0), max(columns - size, 0))
+        return r0 // STRIDE * STRIDE, c0 // STRIDE * STRIDE

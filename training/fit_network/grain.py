@@ -1,0 +1,110 @@
+"""Training and judging our own network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from edge.inference.planes import PLANES
+from kernels.types import F32, F64, U8
+from training.fit_network import loop
+from training.fit_network.crops import Batch, Sampler, cell_targets
+from training.fit_network.inputs import Store, scales
+from training.fit_network.metrics import I64, Platt, fit_platt
+from training.fit_network.presets import GrainPreset
+from training.networks.grain_net import GrainNet
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network with the calibration of its score and what it was fitted on (indices in the whole data set)."""
+
+    network: GrainNet
+    platt: Platt
+    fitted: tuple[int, ...]
+    validation: tuple[int, ...]
+    losses: tuple[float, ...]
+
+
+def loss(heat: Tensor, score: Tensor, batch: Batch, bag_weight: float) -> Tensor:
+    """Cross-entropy of the cells, weighted by what they lie on, plus that of the crops' labels."""
+    cells = torch.from_numpy(np.maximum(batch.cells, 0))[:, None]
+    weights = torch.from_numpy(batch.weights)[:, None]
+    each = functional.binary_cross_entropy_with_logits(heat, cells, weights, reduction="sum")
+    labels, known = torch.from_numpy(np.maximum(batch.labels, 0)), torch.from_numpy(batch.labels >= 0)
+    bags = functional.binary_cross_entropy_with_logits(score[:, 0], labels, reduction="none")
+    return each / weights.numel() + bag_weight * (bags * known).sum() / torch.clamp(known.sum(), min=1)
+
+
+def parted(indices: Sequence[int], labels: I64, fraction: float, seed: int) -> tuple[list[int], list[int]]:
+    """Scans to fit, and to calibrate on: ``fraction`` of each label, at least one, drawn with ``seed``."""
+    rng = np.random.default_rng([seed, 0x5B11])
+    kept: list[int] = []
+    for label in (0, 1):
+        members = [index for index in indices if labels[index] == label]
+        if len(members) < 2:
+            raise ValueError(f"{len(members)} scans to train with have label {label}; at least 2 are needed")
+        some = rng.permutation(len(members))[: max(1, round(fraction * len(members)))]
+        kept += [members[int(k)] for k in some]
+    held = set(kept)
+    return [index for index in indices if index not in held], sorted(kept)
+
+
+def fit(
+    preset: GrainPreset,
+    store: Store,
+    indices: Sequence[int],
+    planes: Sequence[str],
+    seed: int,
+    save: Path | None = None,
+    report: loop.Report | None = None,
+) -> Trained:
+    """Train on the scans ``indices`` and calibrate on those of them that are held back for it."""
+    labels = np.array([entry.label for entry in store.scans.manifest.scans], np.int64)
+    fitted, validation = parted(indices, labels, preset.validation, seed)
+    chosen = dict(zip(PLANES, scales(store, fitted, seed), strict=True))
+    torch.manual_seed(seed)
+    network = GrainNet(planes, [float(chosen[name]) for name in planes], preset.width, preset.dropout)
+    network = network.to(memory_format=torch.channels_last)
+    sampler = Sampler(store, fitted, planes, preset.crop, on_sample=preset.on_sample, flip=preset.flip)
+
+    def loss_of(rng: np.random.Generator, step: int) -> Tensor:
+        batch = sampler.draw(rng, preset.batch)
+        inputs = torch.from_numpy(batch.planes).to(memory_format=torch.channels_last)
+        heat, score = network(inputs)
+        return loss(heat, score, batch, preset.bag_weight)
+
+    identity = f"{preset} {store.retrieval} {store.scans.manifest.sha256} {','.join(planes)} {fitted} seed {seed}"
+    plan = loop.Plan(preset.steps, preset.optimiser, seed, identity, save)
+    losses = loop.run(network, loss_of, plan, report)
+    raw = scores(network, store, validation)
+    return Trained(network, fit_platt(raw, labels[validation]), tuple(fitted), tuple(validation), tuple(losses))
+
+
+def judge(network: GrainNet, planes: F32) -> tuple[F32, float]:
+    """Heat (⌈rows/8⌉, ⌈columns/8⌉) and score of one scan's planes (C, rows, columns), both logits."""
+    with torch.inference_mode():
+        heat, score = network(torch.from_numpy(planes)[None].to(memory_format=torch.channels_last))
+    made: F32 = heat[0, 0].numpy()
+    return made, float(score[0, 0])
+
+
+def scores(network: GrainNet, store: Store, indices: Sequence[int]) -> F64:
+    """Raw scores (logits) of whole scans (n,)."""
+    network.eval()
+    return np.array([judge(network, store[index].chosen(network.planes))[1] for index in indices], np.float64)
+
+
+def localisation(heat: F32, mask: U8) -> dict[str, float]:
+    """Whether the hottest cell lies on the target (1 or 0), and intersection over union of hot cells and target."""
+    target, _ = cell_targets(mask)
+    truth, hot = target == 1, heat > 0
+    peak = np.unravel_index(int(heat.argmax()), heat.shape)
+    union = (truth | hot).sum()
+    return {"peak_inside": float(target[peak] != 0), "overlap": float((truth & hot).sum() / union) if union else 0.0}

@@ -1,0 +1,82 @@
+"""Planes of a data set's scans, made once, kept as files beside the scans, and mapped into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.inference.planes import PLANES, VALID, planes
+from kernels.types import F32, U8
+from training.dataset import Scans
+from training.dataset.scan_file import RetrievalName
+
+F16 = npt.NDArray[np.float16]
+#: Raised when the planes change their meaning: files of another number are made anew.
+FORMAT = 1
+#: Pixels of a scan that the scales are estimated from, at most.
+_SAMPLED = 4000
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """One scan as networks see it: all :data:`PLANES` as float16 (17, rows, columns), and its mask (rows, columns)."""
+
+    planes: F16
+    mask: U8
+
+    def chosen(self, names: Sequence[str]) -> F32:
+        """The planes ``names`` as float32 (n, rows, columns)."""
+        return self.planes[[PLANES.index(name) for name in names]].astype(np.float32)
+
+
+class Store:
+    """Planes of ``scans``, by position; the first use of each scan writes files below ``folder``."""
+
+    def __init__(self, scans: Scans, retrieval: RetrievalName = "map", folder: Path | None = None) -> None:
+        self.scans, self.retrieval = scans, retrieval
+        self.folder = folder or scans.folder / f"planes-{retrieval}-{FORMAT}"
+
+    def __getitem__(self, index: int) -> Inputs:
+        """Scan ``index`` of the whole data set."""
+        entry = self.scans.manifest.scans[index]
+        stem = f"{Path(entry.file).stem}-{entry.sha256[:16]}"
+        names = (self.folder / f"{stem}.npy", self.folder / f"{stem}-mask.npy")
+        if not all(path.is_file() for path in names):
+            self._make(index, names)
+        return Inputs(np.load(names[0], mmap_mode="r"), np.load(names[1], mmap_mode="r"))
+
+    def _make(self, index: int, names: tuple[Path, Path]) -> None:
+        scan = self.scans.of([index])[0]
+        got = scan.retrieved(self.retrieval)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        made = planes(got.images, got.sigma, got.flags).astype(np.float16)
+        arrays: tuple[F16 | U8, ...] = (made, scan.mask)
+        for path, array in zip(names, arrays, strict=True):
+            partial = path.with_suffix(".part")
+            with partial.open("wb") as stream:
+                np.save(stream, array, allow_pickle=False)
+            partial.replace(path)
+
+
+def scales(store: Store, indices: Sequence[int], seed: int) -> F32:
+    """Root mean square of every plane over usable pixels of the scans ``indices`` (17,), not below 1e-3; ``valid``: 1.
+
+    Only scans to train with may be given.
+    """
+    rng = np.random.default_rng([seed, 0x5CA1])
+    squares = np.zeros(len(PLANES))
+    for index in indices:
+        inputs = store[index]
+        rows, columns = np.nonzero(inputs.planes[-1] > 0)
+        if rows.size == 0:
+            continue
+        some = rng.integers(rows.size, size=min(_SAMPLED, rows.size))
+        values = inputs.planes[:, rows[some], columns[some]].astype(np.float64)
+        squares += (values**2).mean(1)
+    made = np.maximum(np.sqrt(squares / max(len(indices), 1)), 1e-3)
+    made[PLANES.index(VALID)] = 1.0
+    return made.astype(np.float32)

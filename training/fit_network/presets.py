@@ -1,0 +1,123 @@
+"""How networks are trained, by name: the paper's parameters as printed, and ours.
+
+[P] is printed in the paper (Methods, training details of the two proof-of-concept tests); the rest is ours.
+
+Names: ``study1-<trunk>-fc<layers>-<loss>`` for type I, ``study1-<trunk>-texture`` for type II, ``study2-split-<trunk>``
+for the stacked network, ``study2-<trunk>`` for the standard ones; ``-augmented`` switches data augmentation on, and a
+final ``-tuned`` trains the trunk as well instead of only the layers behind it. ``study1``, ``study2`` and ``lane`` are
+our network, ``-quick`` its shortened trainings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Literal
+
+TrunkName = Literal["googlenet", "inception_resnet_v2", "lite0"]
+TRUNKS: tuple[TrunkName, ...] = ("googlenet", "inception_resnet_v2", "lite0")
+LossName = Literal["softmax", "hinge", "cross_entropy"]
+#: Layers and losses that the paper compares.
+LAYERS: tuple[int, ...] = (1, 2, 3)
+LOSS_NAMES: tuple[LossName, ...] = ("softmax", "hinge", "cross_entropy")
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """``parameter``: β₂ of Adam or the momentum. The rate falls to ``factor`` of itself every ``decay_steps`` batches.
+
+    ``factor`` None: it rises over a tenth of the steps and falls to zero as a cosine.
+    """
+
+    kind: Literal["adam", "momentum"]
+    parameter: float
+    rate: float
+    factor: float | None
+    decay_steps: int
+    regularisation: float
+
+
+#: Of the first test [P]: Adam, 0.99, λ 1e-4, rate 1e-3, × 0.96 every 100 steps.
+TEST_1 = Optimiser("adam", 0.99, 1e-3, 0.96, 100, 1e-4)
+#: Of the second [P]: momentum 0.99, λ 1e-4, rate 1e-3, × 0.92 every 200 steps.
+TEST_2 = Optimiser("momentum", 0.99, 1e-3, 0.92, 200, 1e-4)
+OURS = Optimiser("adam", 0.99, 3e-3, None, 0, 2e-5)
+
+
+@dataclass(frozen=True)
+class PaperPreset:
+    """One of the paper's networks. ``tuned``: the trunk is trained as well, else its features are kept."""
+
+    name: str
+    network: Literal["type1", "type2", "split", "standard"]
+    trunk: TrunkName
+    layers: int
+    loss: LossName
+    optimiser: Optimiser
+    epochs: int = 40  # [P]
+    batch: int = 32  # [P]
+    dropout: float = 0.5  # [P]
+    crops: int = 2  # [P] for test 1; none in test 2
+    crop: float = 0.9
+    tuned: bool = False
+    augment: bool = False
+    #: Height of a panel of the picture in pixels; None: the trunk's usual input.
+    panel: int | None = None
+
+
+@dataclass(frozen=True)
+class GrainPreset:
+    """Our network. ``steps`` batches of ``batch`` crops of ``crop`` pixels a side; ``validation``: part of the scans
+    to train with that only the calibration of the score sees.
+    """
+
+    name: str
+    steps: int
+    batch: int = 16
+    crop: int = 160
+    width: int = 24
+    dropout: float = 0.1
+    optimiser: Optimiser = OURS
+    validation: float = 0.2
+    flip: bool = True
+    #: Weight of the bag's loss beside the cells'.
+    bag_weight: float = 0.3
+    #: Share of the crops that hold part of a sample, a threat or a benign one.
+    on_sample: float = 0.6
+
+
+Preset = PaperPreset | GrainPreset
+
+
+def _papers() -> list[PaperPreset]:
+    made: list[PaperPreset] = []
+    for trunk, layers, loss in product(TRUNKS, LAYERS, LOSS_NAMES):
+        made.append(PaperPreset(f"study1-{trunk}-fc{layers}-{loss}", "type1", trunk, layers, loss, TEST_1))
+    for trunk in TRUNKS:
+        made.append(PaperPreset(f"study1-{trunk}-texture", "type2", trunk, 1, "hinge", TEST_1))
+        made.append(PaperPreset(f"study2-split-{trunk}", "split", trunk, 1, "softmax", TEST_2, crops=1, crop=1.0))
+        made.append(PaperPreset(f"study2-{trunk}", "standard", trunk, 1, "softmax", TEST_2, crops=1, crop=1.0))
+    made += [replace(preset, name=f"{preset.name}-augmented", augment=True) for preset in made]
+    made += [replace(preset, name=f"{preset.name}-tuned", tuned=True) for preset in made]
+    return made
+
+
+_OURS = (
+    GrainPreset("study1", steps=400),
+    GrainPreset("study2", steps=900),
+    GrainPreset("lane", steps=2400, crop=192, validation=0.15),
+    GrainPreset("study1-quick", steps=160, batch=12, crop=128, width=16),
+    GrainPreset("study2-quick", steps=240, batch=12, crop=128, width=16),
+    GrainPreset("lane-quick", steps=300, batch=12, crop=160, validation=0.2),
+)
+
+_ALL: list[Preset] = [*_papers(), *_OURS]
+PRESETS: dict[str, Preset] = {preset.name: preset for preset in _ALL}
+
+
+def preset(name: str) -> Preset:
+    """The preset ``name``; ValueError with near names."""
+    if name not in PRESETS:
+        near = [known for known in PRESETS if known.split("-")[0] == name.split("-", maxsplit=1)[0]] or list(PRESETS)
+        raise ValueError(f"preset {name!r} does not exist; some that do: {', '.join(near[:12])}")
+    return PRESETS[name]

@@ -1,0 +1,63 @@
+"""One training and its test: what experiments call."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from training.dataset import Scans
+from training.dataset.manifest import Split
+from training.dataset.scan_file import RetrievalName
+from training.fit_network import grain, loop, paper
+from training.fit_network.channels import planes_of
+from training.fit_network.inputs import Store
+from training.fit_network.metrics import summary
+from training.fit_network.presets import GrainPreset, Preset
+from training.fit_network.presets import preset as preset_of
+from training.fit_network.result import Result
+from training.networks.weights import Weights
+
+
+def train(
+    preset: str | Preset,
+    scans: Scans,
+    split: Split,
+    seed: int,
+    channels: str = "all",
+    *,
+    retrieval: RetrievalName = "map",
+    weights: Path | None = None,
+    cache: Path | None = None,
+    save: Path | None = None,
+    report: loop.Report | None = None,
+) -> Result:
+    """Train ``preset`` on ``split.train`` of ``scans`` and judge ``split.test`` (indices in the whole data set).
+
+    ``channels``: a set of :data:`training.fit_network.channels.CHANNELS`; ``retrieval``: which of a scan's images;
+    ``weights``: file or folder of the trunk's (the paper's networks only); ``cache``: folder of planes and features, by
+    default inside the data set; ``save``: file of the checkpoint that an interrupted training continues from.
+    ValueError for unknown names, or a split whose parts overlap.
+    """
+    chosen = preset_of(preset) if isinstance(preset, str) else preset
+    both = sorted(set(split.train) & set(split.test))
+    if both:
+        raise ValueError(f"split: scans {both[:5]} are both to train with and to test on")
+    store = Store(scans, retrieval, cache)
+    labels = np.array([scans.manifest.scans[index].label for index in split.test], np.int64)
+    planes = planes_of(channels)
+    began = time.monotonic()
+    if isinstance(chosen, GrainPreset):
+        trained = grain.fit(chosen, store, split.train, planes, seed, save, report)
+        fitted = time.monotonic()
+        scores = trained.platt.probability(grain.scores(trained.network, store, split.test))
+        source = Weights(f"none: random, seed {seed}")
+    else:
+        fit = paper.fit(chosen, store, split.train, planes, seed, weights, save, report)
+        fitted = time.monotonic()
+        scores = fit.scores(split.test)
+        source = fit.weights
+    metrics = summary(scores, labels)
+    metrics |= {"train_s": fitted - began, "test_s": time.monotonic() - fitted}
+    return Result(scores, labels, metrics, source)
