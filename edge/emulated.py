@@ -33,13 +33,15 @@ class EmulatedScanner:
         self.truth.unlink(missing_ok=True)
         command = [sys.executable, "-m", EMULATOR_MODULE, "--config", str(config_file), "--plan", plan]
         command += ["--dev-dir", str(state_dir / "dev"), "--truth", str(self.truth), "--exit-at-end"]
+        # Whoever started it may be killed: it must not go on without.
+        command.append("--while-stdin")
         if tray_first:
             command.append("--tray-first")
         if faults is not None:
             command += ["--faults", faults]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
             )
 
     def wait_ready(self, timeout_s: float = 60.0) -> None:
@@ -68,6 +70,8 @@ class EmulatedScanner:
 
     def stop(self) -> None:
         """End it; nothing is left behind."""
+        if self.process.stdin is not None:
+            self.process.stdin.close()
         if self.running:
             self.process.terminate()
             try:

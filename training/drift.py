@@ -18,8 +18,9 @@ from edge.config import Config, Inference
 from edge.messages import Slab
 from edge.retrieval.drift import DriftMonitor, Normalised, Optics
 from firmware_bridge.emulator.settings import EmulatorSettings
-from firmware_bridge.scanner import Scanner
+from firmware_bridge.scanner import NATIVE_ROWS, Scanner
 from kernels.types import F64
+from training.drift_bags import HEADING, compare, line, summary
 from training.figures.wedge import item, step_boxes
 from training.simulate import WORKING_POINT_UM, SimulatedLane
 
@@ -113,10 +114,19 @@ def table(native_rows: int) -> str:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m training.drift", description=__doc__)
-    parser.add_argument("--native-rows", type=int, default=1024)
+    parser.add_argument("--native-rows", type=int, help="part of the field; default 1024, and all of it for bags")
+    parser.add_argument("--bags", type=int, default=0, help="decisions over so many bags instead of signals")
     arguments = parser.parse_args()
+    if arguments.bags:
+        bags = []
+        print(f"{HEADING}")
+        for bag in compare(arguments.bags, arguments.native_rows or NATIVE_ROWS):
+            bags.append(bag)
+            print(line(bag), flush=True)
+        print(f"\nSimulated.\n{summary(bags)}")
+        return
     print(f"Median / largest change over {', '.join(MATERIALS)}, all steps and both bins, in 1-σ; simulated.\n")
-    print(table(arguments.native_rows))
+    print(table(arguments.native_rows or 1024))
 
 
 if __name__ == "__main__":

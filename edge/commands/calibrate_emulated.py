@@ -34,9 +34,8 @@ class EmulatedRun:
 
     @staticmethod
     def configuration(config: Config, seed: int, *, misaligned: bool, full: bool) -> Config:
-        """``config`` for scanner ``seed``, put out of place when ``misaligned``."""
-        gap = {"bag_gap_mm": GAP_MM} if full else {}
-        table: dict[str, Any] = gap | (config.emulator or {}) | {"seed": seed}
+        """``config`` for scanner ``seed``, put out of place when ``misaligned``; what its table says itself stays."""
+        table: dict[str, Any] = {"bag_gap_mm": GAP_MM} if full else {}
         if misaligned:
             chance = random.Random(seed)  # noqa: S311 - not a secret
             table |= {
@@ -47,7 +46,7 @@ class EmulatedRun:
                 "dead_pixels": DEAD,
                 "hot_pixels": HOT,
             }
-        changed: dict[str, Any] = {"emulator": table}
+        changed: dict[str, Any] = {"emulator": table | (config.emulator or {}) | {"seed": seed}}
         if config.calibration.phantom_certificate is None:
             file = Path(str(resources.files(CERTIFICATE[0]).joinpath(CERTIFICATE[1])))
             changed["calibration"] = config.calibration.model_copy(update={"phantom_certificate": file})

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import logging
 import os
 import signal
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -18,6 +23,8 @@ from firmware_bridge.emulator.rig import Rig, catalogue
 
 #: On a busy machine the emulated belt is to slow down before the services do.
 NICENESS = 2
+#: A scanner that ends leaves its devices to the next one within this time, s.
+HANDOVER_S = 10.0
 #: What calibration asks for first: the reference tray.
 TRAY = PlanItem(kind="tray", seed=0, tag="reference-tray")
 
@@ -35,7 +42,31 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--faults", help="what fails: a TOML file or a shipped scenario; several: separated by commas")
     parser.add_argument("--tray-first", action="store_true", help="put the calibration tray before the plan's items")
     parser.add_argument("--exit-at-end", action="store_true", help="end when the last item has passed")
+    parser.add_argument(
+        "--while-stdin", action="store_true", help="end when stdin is closed, as it is when whoever started this dies"
+    )
     return parser.parse_args()
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Only one scanner at a time serves ``folder``; OSError when another one still does after :data:`HANDOVER_S`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        deadline = time.monotonic() + HANDOVER_S
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise OSError(f"another emulated scanner serves {folder}; end it first") from None
+                time.sleep(0.05)
+            else:
+                break
+        yield
+    finally:
+        os.close(lock)
 
 
 def main() -> int:
@@ -60,14 +91,25 @@ def main() -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
+
+    def watch() -> None:
+        # Not through sys.stdin: its buffer, locked by this thread, would make the interpreter's own end fatal.
+        while os.read(sys.stdin.fileno(), 4096):
+            pass
+        stop(0, None)
+
+    if args.while_stdin:
+        threading.Thread(target=watch, daemon=True).start()
     args.truth.parent.mkdir(parents=True, exist_ok=True)
+    ending = ExitStack()
     try:
+        ending.enter_context(alone(args.dev_dir))
         made = Rig(lane, plan, args.dev_dir, args.truth, args.config, scripts)
     except (OSError, SettingsError) as error:
         logging.error("%s", error)
         return 2
     os.nice(NICENESS)
-    with made as rig:
+    with ending, made as rig:
         rig.frame()
         sys.stdout.write("READY\n")
         sys.stdout.flush()

@@ -96,6 +96,7 @@ class Devices:
         self.stages = stages.make(_read_positions(self._file))
         self.belt = BeltDevice(lane.scanner.encoder_um)
         self.tube = _tube(lane)
+        self._shutter = lane.emulator.shutter
         self.detector = _detector(lane)
         devices: dict[str, Device] = {"belt": self.belt, "tube": self.tube, **stages.controllers(self.stages)}
         self.lines: dict[str, Line] = {}
@@ -172,7 +173,7 @@ class Devices:
 
     def beam(self, now_s: float) -> float:
         """Output of the tube against the one at the scanner's nominal kV and mA."""
-        if self.tube.output(now_s) <= 0:
+        if self.tube.output(now_s) <= 0 or not self._shutter:
             return 0.0
         nominal = self._scanner
         voltage: float = (self.tube.kv / nominal.tube_kv) ** OUTPUT_EXPONENT
@@ -219,7 +220,7 @@ def _detector(lane: LaneFile) -> DetectorControlDevice:
 def _tube(lane: LaneFile) -> TubeDevice:
     """The generator; with ``[emulator] tube_on`` its beam is on although nobody asked, and no watchdog ends it."""
     if not lane.emulator.tube_on:
-        return TubeDevice()
+        return TubeDevice(voltage=lane.emulator.voltage)
     tube = TubeDevice(filament=True, warm_up_s=0.0, ramp_s=0.0, watchdog_s=0.0)
     kv, ma = lane.scanner.tube_kv / tube.max_kv, lane.scanner.tube_ma / tube.max_ma
     for command, value in (

@@ -146,9 +146,14 @@ def expected_counts(
     if wider.any():
         images = images.copy()
         images[:, :, TAU2] += wider.astype(np.float32)
+    if not settings.mask_1:
+        images = images.copy()
+        images[:, :, TAU2] = optics.TAU2_MAX
     x_rows = np.mod(x_rows, GROUPS * scanner.m1_period_um)
     split = optics.beams(scanner)
     exposure = exposure_mas(scanner)
+    # Without M1 as much light comes everywhere as through a single aperture of M2 with all of M1 open.
+    through = 1.0 if settings.mask_1 else scanner.m1_aperture_um / scanner.m1_period_um
     _native.expected(
         images,
         optics.curve_table(scanner),
@@ -156,7 +161,7 @@ def expected_counts(
         optics.TAU2_STEP,
         optics.X_STEP_UM,
         np.ascontiguousarray(x_rows, dtype=np.float32),
-        np.asarray(split.peak * exposure, dtype=np.float32),
+        np.asarray(split.peak * exposure / through, dtype=np.float32),
         np.asarray(split.floor * exposure, dtype=np.float32),
         out,
         u0,

@@ -29,6 +29,8 @@ _LOG = logging.getLogger(__name__)
 FAULTS_FILE: Final = "faults.jsonl"
 #: Name of the detector's packet stream in fault scripts.
 STREAM: Final = "detector"
+#: Items of calibration: with them nothing drifts, however often one is sent.
+CALIBRATION_ITEMS: Final = ("tray", "wedges", "samples", "phantom")
 #: The mask counts as moved beyond this, µm.
 MASK_STEP_UM: Final = 0.001
 #: Scenes are prepared for a mask that has rested this long, s: not for every step of a scan.
@@ -59,6 +61,7 @@ class Rig:
         self.stream_faults = StreamFaults()
         self._player = FaultPlayer(scripts, self._inject, truth.with_name(FAULTS_FILE))
         self.world = World(scanner, settings)
+        self._bags = 0
         self._masks = self._alignment()
         self._mask_moved_s = float("-inf")
         self._renderer = FrameRenderer(scanner, settings, self._masks)
@@ -72,6 +75,9 @@ class Rig:
         self.clock = FrameClock(1.0 / rate, time.monotonic())
         self._wall_offset_s = time.time() - time.monotonic()
         self.frames = 0
+        for broken in settings.broken:
+            device, fault, *value = broken.split()
+            self._inject(device, fault, float(value[0]) if value else 1.0)
 
     def __enter__(self) -> Rig:
         return self
@@ -141,10 +147,13 @@ class Rig:
             placed = self.world.place(*prepared)
             if placed.item.kind != "tray":
                 self._player.placed(placed.lead_um, now)
-            self._scenes.take(masks)
+            self._bags += placed.item.kind not in CALIBRATION_ITEMS
+            self._scenes.take(self._alignment())
 
     def _alignment(self) -> Alignment:
-        return Alignment.of(self._lane.scanner, self._lane.emulator, self.devices.positions())
+        settings = self._lane.emulator
+        stand = Alignment.of(self._lane.scanner, settings, self.devices.positions())
+        return stand._replace(x0_um=stand.x0_um + settings.mask_drift_um_per_bag * self._bags)
 
     def _streams(self, start_um: float, stop_um: float) -> bool:
         """Whether this exposure is sent; takes up what the lane has set the detector to."""
@@ -165,12 +174,13 @@ class Rig:
         scanner, settings = self._lane.scanner, self._lane.emulator
         exposed = min(1.0, self._settings.exposure_ns / self._period_ns)
         minutes = self.frames / scanner.frame_rate_hz / 60.0
+        output = 1.0 + settings.tube_drift_per_min * minutes + settings.tube_drift_per_bag * self._bags
         counts = self._detector.buffer()
         self._renderer.frame(
             start_um,
             stop_um,
             self.world.segments(),
-            scale=max(0.0, 1.0 + settings.tube_drift_per_min * minutes) * exposed * self.devices.beam(time.monotonic()),
+            scale=max(0.0, output) * exposed * self.devices.beam(time.monotonic()),
             out=counts,
         )
         exposure = Exposure(

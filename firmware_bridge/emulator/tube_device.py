@@ -34,7 +34,7 @@ class TubeDevice:
     """State of the generator; the beam is off at power-up. Call :meth:`step` often; it returns the bytes to send.
 
     ``warm_up_s``: filament heating after a short rest, s; ``rest_h``: hours since the beam was on, before power-up.
-    ``watchdog_s``: without a valid message for this long the beam goes down with a fault; 0 switches that off.
+    ``watchdog_s``: the beam trips after so long without a valid message, 0: never. ``voltage``: part of it given.
     """
 
     FAULTS: ClassVar[tuple[str, ...]] = ("arc", "interlock", "mute", "over_temperature", "over_current", "filament")
@@ -46,6 +46,7 @@ class TubeDevice:
     rest_h: float = 0.0
     hours: float = 1200.0
     watchdog_s: float = 10.0
+    voltage: float = 1.0
     filament: bool = False
     beam: bool = field(default=False, init=False)
     kv: float = field(default=0.0, init=False)
@@ -137,7 +138,7 @@ class TubeDevice:
 
     def _targets(self) -> tuple[float, float]:
         counts = self._set[Command.SET_KV], self._set[Command.SET_MA]
-        return counts[0] / wire.COUNTS * self.max_kv, counts[1] / wire.COUNTS * self.max_ma
+        return counts[0] / wire.COUNTS * self.max_kv * self.voltage, counts[1] / wire.COUNTS * self.max_ma
 
     def _warm_up_needed(self) -> float:
         return self.warm_up_s * next(factor for hours, factor in WARM_UP_FACTORS if self.rest_h <= hours)

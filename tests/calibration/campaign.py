@@ -98,11 +98,17 @@ def write_config(folder: Path, rows: int, scale: float) -> Path:
     return path
 
 
-def calibrate(config: Path, seed: int, *more: str) -> subprocess.CompletedProcess[str]:
+def command(config: Path, seed: int, *more: str) -> list[str]:
     """The command, as a person would call it."""
-    command = [sys.executable, "-m", "edge.commands", "calibrate", "--config", str(config), "--emulate", "--json"]
-    command += ["--misaligned", "--seed", str(seed), "--no-report", *more]
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=600)
+    words = [sys.executable, "-m", "edge.commands", "calibrate", "--config", str(config), "--emulate", "--json"]
+    return [*words, "--misaligned", "--seed", str(seed), "--no-report", *more]
+
+
+def calibrate(config: Path, seed: int, *more: str) -> subprocess.CompletedProcess[str]:
+    """Run it to its end."""
+    return subprocess.run(
+        command(config, seed, *more), check=False, capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL
+    )
 
 
 def judge(config: Path, seed: int, printed: str) -> Recovered:
