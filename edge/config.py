@@ -166,6 +166,8 @@ class Inference(_Table):
 
     threshold: float | None = Field(None, ge=0, le=1, description="None: the one the model was fitted with")
     min_area_mm2: float = Field(60.0, gt=0, description="smaller regions are not judged")
+    runtime: Literal["auto", "onnxruntime", "tensorrt"] = Field("auto", description="what executes the network")
+    threads: int = Field(0, ge=0, le=64, description="of the network, on a CPU; 0: two, or one on a single core")
 
 
 class VerdictTable(_Table):
@@ -224,6 +226,19 @@ class Archive(_Table):
     sheets: bool = Field(True, description="a PNG sheet per bag")
 
 
+class Dicos(_Table):
+    """Table ``[dicos]``: DICOS files of each bag, for other screening systems."""
+
+    enabled: bool = False
+    folder: Path = Field(Path("dicos"), description="where they are written; relative paths are below state_dir")
+    push: str = Field(
+        "",
+        pattern=r"^$|^[^@\s\\]{1,16}@[^@\s:]+:\d{1,5}$",
+        description="application entity that they are sent to, TITLE@host:port, unencrypted; empty: nobody",
+    )
+    ae_title: str = Field("DARKLANE", min_length=1, max_length=16, description="our own title when sending")
+
+
 class Config(_Table):
     """The whole file. ``[emulator]`` belongs to the emulated scanner and is passed by unread."""
 
@@ -239,6 +254,7 @@ class Config(_Table):
     inference: Inference = Inference()
     verdict: VerdictTable = VerdictTable()
     archive: Archive = Archive()
+    dicos: Dicos = Dicos()
     gateway: Gateway = Gateway()
     emulator: dict[str, Any] | None = Field(None, description="present: what this lane scans is simulated")
 

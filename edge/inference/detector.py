@@ -1,30 +1,27 @@
 """The seam behind which every detector lives: tiles of columns go in, objects and a score come out.
 
 A detector is opened once per bag and is given the columns as they arrive, so that most of its work is done
-before the bag has left the beam. The material discriminator (:mod:`edge.inference.discriminator`) is the first
-one; a network that judges image tiles has the same shape, with its runtime named in :class:`ModelIdentity`.
+before the bag has left the beam. The material discriminator (:mod:`edge.inference.examination`) is one; a network
+fused with it (:mod:`edge.inference.lane_detector`) is the other.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from dataclasses import dataclass, field
+from typing import Protocol
 
-from edge.messages import DetectedObject
+from edge.messages import DetectedObject, Saliency, ShadowJudgement
 from kernels.types import F32, U16
-
-#: What executes the model; carried in every verdict.
-Runtime = Literal["numpy", "onnxruntime", "tensorrt"]
 
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """Which model judged a bag, and what executed it."""
+    """Which model judged a bag, and what executed it: ``numpy``, ``onnxruntime-int8``, …"""
 
     id: str
     version: str
     sha256: str
-    runtime: Runtime
+    runtime: str
 
 
 @dataclass(frozen=True)
@@ -50,12 +47,17 @@ class Tile:
 class Findings:
     """What a detector says about one bag: ``score`` is the probability that it holds a threat.
 
-    ``clipped``: the bag reaches beyond the first or last row, so part of it was not seen.
+    ``clipped``: the bag reaches beyond the first or last row, so part of it was not seen. ``contributions``: the
+    probability that each model alone gives, by model id. ``saliency``: of the network. ``shadow``: what a model that
+    has no say found.
     """
 
     score: float
     objects: tuple[DetectedObject, ...] = ()
     clipped: bool = False
+    contributions: dict[str, float] = field(default_factory=dict)
+    saliency: Saliency | None = None
+    shadow: ShadowJudgement | None = None
 
 
 class Examination(Protocol):

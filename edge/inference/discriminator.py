@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from edge.inference.decision import Decision, inputs
 from edge.inference.evidence import Explanations
@@ -17,6 +18,8 @@ from edge.inference.features import Step
 from edge.inference.model_file import ModelFile
 from edge.messages import Candidate
 from kernels.types import F64
+
+Flags = npt.NDArray[np.bool_]
 
 #: Names of what is no material of the table, among the candidates.
 CLUTTER, OUTLIER = "mixture", "unknown"
@@ -33,6 +36,13 @@ class Posterior:
     threat: float
     outlier: float
 
+    def with_threat(self, threat: float, is_threat: Flags) -> Posterior:
+        """The same explanations with the threats' share ``threat``; ``is_threat``: (K + 2,) which ones are threats."""
+        share = float(self.probabilities[is_threat].sum())
+        # An explanation keeps a little weight whatever was found, so the share is never 0 or 1 (:data:`_LEAST_WEIGHT`).
+        scaled = self.probabilities * np.where(is_threat, threat / share, (1 - threat) / (1 - share))
+        return Posterior(scaled, min(threat, 1.0), float(scaled[-1]))
+
 
 class Discriminator:
     """Posteriors of regions under one model."""
@@ -40,6 +50,8 @@ class Discriminator:
     def __init__(self, model: ModelFile) -> None:
         self.model = model
         self.explanations = Explanations(model)
+        #: (K + 2,) which of the materials, clutter and the outlier class are threats.
+        self.threat: Flags = np.append(self.explanations.threat, [False, False])
         self._decision = Decision(model.decision) if model.decision else None
 
     def judge(self, steps: Sequence[Step], area_mm2: float) -> Posterior | None:
@@ -50,23 +62,20 @@ class Discriminator:
         every = np.array([*evidence.classes, evidence.clutter, evidence.outlier])
         weights = np.exp(every - every.max()) + _LEAST_WEIGHT
         probabilities = weights / weights.sum()
-        threat = np.append(self.explanations.threat, [False, False])
-        share = float(probabilities[threat].sum())
-        if self._decision is not None:
-            odds = self._decision.log_odds(inputs(evidence, self.explanations.threat, area_mm2)[None])[0]
-            decided = float(1 / (1 + np.exp(-odds)))
-            probabilities = probabilities * np.where(threat, decided / share, (1 - decided) / (1 - share))
-            share = decided
-        return Posterior(probabilities, min(share, 1.0), float(probabilities[-1]))
+        share = float(probabilities[self.threat].sum())
+        found = Posterior(probabilities, min(share, 1.0), float(probabilities[-1]))
+        if self._decision is None:
+            return found
+        odds = self._decision.log_odds(inputs(evidence, self.explanations.threat, area_mm2)[None])[0]
+        return found.with_threat(float(1 / (1 + np.exp(-odds))), self.threat)
 
     def candidates(self, posterior: Posterior, most: int = 5) -> tuple[Candidate, ...]:
         """The likeliest explanations."""
         order = np.argsort(-posterior.probabilities, kind="stable")[:most]
         names = (*self.explanations.names, CLUTTER, OUTLIER)
-        threat = np.append(self.explanations.threat, [False, False])
         likely = [(k, min(float(posterior.probabilities[k]), 1.0)) for k in order]
         return tuple(
-            Candidate(material=names[k], probability=p, threat=bool(threat[k]))
+            Candidate(material=names[k], probability=p, threat=bool(self.threat[k]))
             for k, p in likely
             if p >= _LEAST_CANDIDATE
         )

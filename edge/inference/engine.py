@@ -9,9 +9,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edge.inference.detector import Detector, Examination, Findings, Geometry, Tile
+from edge.inference.tiles import UNUSABLE
 from edge.messages import Arrays, Assessment, Fault, ImageSlab
 
 log = logging.getLogger("inference")
+
+#: Longest cause of a fault in an assessment, characters.
+MAX_DETAIL = 300
 
 
 @dataclass
@@ -19,12 +23,14 @@ class _Bag:
     """One bag between its first slab and its assessment."""
 
     scan_id: str
+    detector: Detector
     examination: Examination | None = None
     next_index: int = 0
     columns: int = 0
     busy_s: float = 0.0
     retrieval_ms: float = 0.0
     fault: Fault | None = None
+    detail: str = ""
     ended: bool = field(default=False)
 
 
@@ -39,6 +45,7 @@ class InferenceEngine:
     REMEMBERED = 64
 
     def __init__(self, detector: Detector) -> None:
+        #: Judges the bags that begin from now on; a bag keeps the one that it began with.
         self.detector = detector
         self._bags: dict[str, _Bag] = {}
 
@@ -53,7 +60,7 @@ class InferenceEngine:
         bag = self._bags.get(slab.bag_id)
         # A bag may come again: as another scan when a service died meanwhile, as the same one in a replay.
         if bag is None or bag.scan_id != slab.scan_id or (bag.ended and slab.index == 0):
-            bag = self._bags[slab.bag_id] = _Bag(slab.scan_id)
+            bag = self._bags[slab.bag_id] = _Bag(slab.scan_id, self.detector)
             self._forget()
         if bag.ended:
             return None
@@ -63,7 +70,8 @@ class InferenceEngine:
             bag.fault = slab.fault
         elif slab.index != bag.next_index:
             bag.fault = Fault.SERVICE_RESTART
-            log.warning("bag %s: slab %d came, %d was next; given up", slab.bag_id, slab.index, bag.next_index)
+            bag.detail = f"slab {slab.index} came, {bag.next_index} was next"
+            log.warning("bag %s: %s; given up", slab.bag_id, bag.detail)
         elif not slab.calibration_id:
             bag.fault = Fault.CALIBRATION_EXPIRED
         else:
@@ -80,7 +88,7 @@ class InferenceEngine:
         try:
             if slab.columns:
                 if bag.examination is None:
-                    bag.examination = self.detector.open(Geometry(slab.rows, slab.row_pitch_um, slab.grid_um))
+                    bag.examination = bag.detector.open(Geometry(slab.rows, slab.row_pitch_um, slab.grid_um))
                 bag.examination.add(_tile(slab, arrays))
                 bag.columns += slab.columns
             if not slab.last or bag.examination is None:
@@ -89,13 +97,13 @@ class InferenceEngine:
             if findings.clipped:
                 bag.fault = Fault.CLIPPED_BAG
             return findings
-        except Exception:  # whatever a detector raises must not stop the lane
-            log.exception("bag %s: detector %s failed at slab %d", slab.bag_id, self.detector.identity.id, slab.index)
-            bag.fault = Fault.FAILED_RECON
+        except Exception as error:  # whatever a detector raises must not stop the lane
+            log.exception("bag %s: detector %s failed at slab %d", slab.bag_id, bag.detector.identity.id, slab.index)
+            bag.fault, bag.detail = Fault.FAILED_RECON, f"{error}"[:MAX_DETAIL]
             return Findings(0.0)
 
     def _assessment(self, bag: _Bag, slab: ImageSlab, findings: Findings) -> Assessment:
-        identity = self.detector.identity
+        identity = bag.detector.identity
         carried = (
             "bag_id", "scan_id", "encoder", "calibration_id", "calibration_created_ns", "kernel_backend", "frames",
             "lost_frames", "lost_packets", "rows", "first_frame_t_ns", "last_frame_t_ns", "air_scale", "drift",
@@ -103,9 +111,13 @@ class InferenceEngine:
         return Assessment(
             **{name: getattr(slab, name) for name in carried},
             fault=bag.fault,
+            detail=bag.detail,
             score=findings.score,
-            threshold=self.detector.threshold,
+            threshold=bag.detector.threshold,
             objects=findings.objects,
+            contributions=findings.contributions,
+            saliency=findings.saliency,
+            shadow=findings.shadow,
             model_id=identity.id,
             model_version=identity.version,
             model_sha256=identity.sha256,
@@ -121,16 +133,22 @@ class InferenceEngine:
 
 
 def _tile(slab: ImageSlab, arrays: Arrays) -> Tile:
-    """The slab's arrays as a tile; ValueError when they are not of the size the header says."""
+    """The slab's arrays as a tile; ValueError when they are not of the size the header says, or hold no numbers."""
     shape = (4, 2, slab.rows, slab.columns)
     images, sigma, flags = arrays["images"], arrays["sigma"], arrays["flags"]
     if images.shape != shape or sigma.shape != shape or flags.shape != shape[1:]:
         raise ValueError(
             f"slab {slab.index}: arrays {images.shape}, {sigma.shape}, {flags.shape}; expected {shape}, {shape[1:]}"
         )
-    return Tile(
+    # The retrieval flags what it has no value for; anything else that is no number was not made by it.
+    tile = Tile(
         slab.column0,
         images.astype(np.float32, copy=False),
         sigma.astype(np.float32, copy=False),
         flags.astype(np.uint16, copy=False),
     )
+    finite = np.isfinite(tile.images).all((0, 1)) & np.isfinite(tile.sigma).all((0, 1))
+    strange = np.count_nonzero(~finite & ((tile.flags & np.uint16(UNUSABLE)) == 0).all(0))
+    if strange:
+        raise ValueError(f"slab {slab.index}: {strange} pixel(s) are no numbers, and no flag says why")
+    return tile

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
@@ -16,6 +17,9 @@ from edge.inference.regions import segment
 from edge.inference.settings import SETTINGS, Settings
 from edge.inference.tiles import BlockAverager, Bool, Planes
 from edge.messages import DetectedObject
+
+#: A bag of which a smaller share can be used is not judged at all.
+LEAST_SEEN = 0.5
 
 
 class MaterialDetector:
@@ -49,6 +53,19 @@ class MaterialDetector:
         return MaterialExamination(self, geometry)
 
 
+@dataclass(frozen=True)
+class Judgement:
+    """What the discriminator makes of a bag: every region that it judges, the likeliest threat first."""
+
+    planes: Planes
+    judged: tuple[tuple[Posterior, Region], ...]
+
+    @property
+    def score(self) -> float:
+        """Highest probability of a region."""
+        return self.judged[0][0].threat if self.judged else 0.0
+
+
 class MaterialExamination:
     """One bag under the material discriminator."""
 
@@ -60,9 +77,12 @@ class MaterialExamination:
         """Average the tile's pixels to blocks."""
         self._blocks.add(tile)
 
-    def finish(self) -> Findings:
-        """Segment the bag and judge each region and each area that is too dense to judge."""
+    def judge(self) -> Judgement:
+        """Segment the bag and judge each region. ValueError when too little of it can be used to judge it."""
         detector, planes = self._detector, self._blocks.planes()
+        seen = planes.good | planes.opaque
+        if seen.size and seen.mean() < LEAST_SEEN:
+            raise ValueError(f"only {seen.mean():.0%} of the image can be used, {LEAST_SEEN:.0%} are needed")
         labels = segment(planes, detector.settings)
         judged = []
         for region in regions(planes, labels, detector.min_area_mm2, detector.settings):
@@ -70,31 +90,44 @@ class MaterialExamination:
             if posterior is not None:
                 judged.append((posterior, region))
         judged.sort(key=lambda pair: -pair[0].threat)
-        score = judged[0][0].threat if judged else 0.0
-        opaque = _opaque_objects(planes, detector.min_area_mm2)
+        return Judgement(planes, tuple(judged))
+
+    def finish(self) -> Findings:
+        """Judge the bag and report."""
+        return self.report(self.judge())
+
+    def report(self, judgement: Judgement) -> Findings:
+        """Every region, and each area that is too dense to judge."""
+        detector, planes, judged = self._detector, judgement.planes, judgement.judged
+        opaque = opaque_objects(planes, detector.min_area_mm2)
         alarming = sum(posterior.threat >= detector.threshold for posterior, _ in judged)
         # What alarms comes first, then what could not be judged; outlines are drawn only for what is reported.
         most = detector.settings.max_objects
         objects = [self._object(*pair, planes) for pair in judged[:alarming]][:most] + opaque
         objects = objects[:most] + [self._object(*pair, planes) for pair in judged[alarming:][: most - len(objects)]]
-        return Findings(score, tuple(objects), is_clipped(planes, detector.settings))
+        return Findings(judgement.score, tuple(objects), is_clipped(planes, detector.settings))
 
     def _object(self, posterior: Posterior, region: Region, planes: Planes) -> DetectedObject:
-        main = max((step for step in region.steps if not step.within), key=lambda step: step.share)
+        explosive = posterior.threat >= self._detector.threshold
         return DetectedObject.model_validate(
             {
-                **_shape(region.mask, region.box, planes),
+                **shape_of(region.mask, region.box, planes),
+                **material_of(self._detector.discriminator, posterior, region),
                 "probability": posterior.threat,
-                "category": self._category(posterior),
-                "candidates": self._detector.discriminator.candidates(posterior),
-                "features": _features(main),
+                "category": "explosive" if explosive else category(posterior),
             }
         )
 
-    def _category(self, posterior: Posterior) -> str:
-        if posterior.threat >= self._detector.threshold:
-            return "explosive"
-        return "unknown" if posterior.outlier > 0.5 else "benign"
+
+def category(posterior: Posterior) -> str:
+    """What a region is that does not alarm."""
+    return "unknown" if posterior.outlier > 0.5 else "benign"
+
+
+def material_of(discriminator: Discriminator, posterior: Posterior, region: Region) -> dict[str, object]:
+    """Candidates and measured ratios of a region, as fields of :class:`DetectedObject`."""
+    main = max((step for step in region.steps if not step.within), key=lambda step: step.share)
+    return {"candidates": discriminator.candidates(posterior), "features": _features(main)}
 
 
 def _features(step: Step) -> dict[str, float]:
@@ -109,7 +142,7 @@ def _features(step: Step) -> dict[str, float]:
     return {key: value for key, value in named.items() if math.isfinite(value)}
 
 
-def _shape(mask: Bool, box: tuple[slice, slice], planes: Planes) -> dict[str, object]:
+def shape_of(mask: Bool, box: tuple[slice, slice], planes: Planes) -> dict[str, object]:
     """Box and polygon in pixels, and the area."""
     br, bc = planes.block_rows, planes.block_columns
     row, column = box[0].start, box[1].start
@@ -120,14 +153,14 @@ def _shape(mask: Bool, box: tuple[slice, slice], planes: Planes) -> dict[str, ob
     }
 
 
-def _opaque_objects(planes: Planes, min_area_mm2: float) -> list[DetectedObject]:
+def opaque_objects(planes: Planes, min_area_mm2: float) -> list[DetectedObject]:
     """Connected areas that are too dense to judge; they carry no threat probability of their own."""
     labels, _ = ndimage.label(planes.opaque)
     found = []
     for label, box in enumerate(ndimage.find_objects(labels), start=1):
         mask = labels[box] == label
         if planes.area_mm2(mask) >= min_area_mm2:
-            shape = _shape(mask, box, planes)
+            shape = shape_of(mask, box, planes)
             found.append(DetectedObject.model_validate({**shape, "probability": 0.0, "category": "opaque"}))
     return sorted(found, key=lambda o: -o.area_mm2)
 

@@ -10,8 +10,9 @@ import zmq
 from edge.bus import Bus
 from edge.config import Config
 from edge.inference.engine import InferenceEngine
-from edge.inference.examination import MaterialDetector
+from edge.inference.lane_detector import identity_of
 from edge.inference.model_file import ModelError, shipped
+from edge.inference.models import Models, RefusedModel
 from edge.loop import Loop, start
 from edge.messages import ImageSlab
 from edge.wire import WireError
@@ -20,14 +21,9 @@ from edge.wire import WireError
 def run(config: Config, bus: Bus) -> None:
     """Serve until stopped."""
     loop = Loop(bus, "bags")
-    model = shipped(config.scanner.tube_kv)
-    table = config.inference
-    engine = InferenceEngine(MaterialDetector(model, min_area_mm2=table.min_area_mm2, threshold=table.threshold))
-    loop.log.info(
-        "model %s %s (sha256 %.12s…, %d materials, %d kVp, threshold %.3f)",
-        model.manifest.id, model.manifest.version, model.manifest.sha256, len(model.classes),
-        model.manifest.tube_kv, engine.detector.threshold,
-    )  # fmt: skip
+    models = Models(config, shipped(config.scanner.tube_kv))
+    engine = InferenceEngine(models.current)
+    tell(loop, models)
     images = bus.socket("images", zmq.PULL, bind=True)
     assessments = bus.socket("assessments", zmq.PUSH, bind=False)
 
@@ -51,8 +47,45 @@ def run(config: Config, bus: Bus) -> None:
                 assessment.fault.value if assessment.fault else "none", assessment.inference_ms,
             )  # fmt: skip
 
+    def follow() -> None:
+        problem = models.problem
+        if models.poll():
+            engine.detector = models.current
+            tell(loop, models)
+        loop.detail = models.problem
+        if models.problem and models.problem != problem:
+            loop.count("refused_models")
+
     loop.on(images, take)
+    loop.every_tick(follow)
     loop.run()
+    models.close()
+
+
+def tell(loop: Loop, models: Models) -> None:
+    """Say once what judges the bags from now on, and what executes it."""
+    judge = models.current
+    loop.detail = models.problem
+    if isinstance(judge, RefusedModel):
+        loop.log.error("no bag is judged until a model can be used ('darklane model list')")
+        return
+    material = judge.material.identity
+    words = f"material discriminator {material.id} {material.version} (sha256 {material.sha256:.12}…)"
+    if judge.active is None:
+        loop.log.info("%s alone, no network; threshold %.3f", words, judge.threshold)
+    else:
+        who = judge.identity
+        loop.log.info(
+            "network %s %s on %s, with %s; threshold %.3f", who.id, who.version, who.runtime, words, judge.threshold
+        )
+    if judge.shadow is not None:
+        shadow = identity_of(judge.shadow)
+        loop.log.info(
+            "shadow network %s %s on %s: its score is told, it decides nothing",
+            shadow.id,
+            shadow.version,
+            shadow.runtime,
+        )
 
 
 def main() -> int:

@@ -40,11 +40,20 @@ class Inputs(_Part):
 
 
 class Pooling(_Part):
-    """How the bag's logit follows from the heat: its maximum, the mean of the hottest cells, or (ln Σ exp r h) / r."""
+    """How the bag's logit follows from the heat: scale · max(mean of ``window`` × ``window`` cells) + offset.
 
-    kind: Literal["max", "top_mean", "logsumexp"] = "max"
-    cells: int = Field(1, ge=1, description="top_mean: how many of the hottest cells")
-    sharpness: float = Field(1.0, gt=0, description="logsumexp: r")
+    Cells beyond the border do not count in the mean.
+    """
+
+    window: int = Field(1, ge=1, le=15, description="odd number of cells")
+    scale: float = Field(1.0, gt=0)
+    offset: float = 0.0
+
+    @model_validator(mode="after")
+    def _centred(self) -> Pooling:
+        if self.window % 2 == 0:
+            raise ValueError(f"window = {self.window} is even; it has no middle cell")
+        return self
 
 
 class OperatingPoint(_Part):

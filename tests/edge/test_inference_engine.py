@@ -9,6 +9,7 @@ from edge.inference.detector import Findings, Geometry, ModelIdentity, Tile
 from edge.inference.engine import InferenceEngine
 from edge.inference.examination import MaterialDetector
 from edge.messages import Arrays, Assessment, Fault
+from kernels.types import Flag
 from tests.edge.inference_scene import MODEL, Slab, images, slabs_of
 
 CLOTH = Slab("nylon_textile", 0.04, (20, 20, 140, 180))
@@ -89,14 +90,34 @@ def test_a_bag_beyond_the_field_is_clipped(rows: tuple[int, int]) -> None:
 def test_unusable_pixels_never_reach_the_score() -> None:
     arrays = images((CLOTH, Slab("Semtex1A", 0.6, PLACE)))
     arrays["images"][:, :, :, 10:30] = np.nan
+    arrays["flags"][:, :, 10:30] = Flag.BAD_INPUT
     arrays["sigma"][:, 1, 5:9, :] = np.inf
-    arrays["flags"][:, 120:, :] = 32
+    arrays["flags"][1, 5:9] = Flag.SINGULAR
+    arrays["flags"][:, 120:, :] = Flag.BAD_INPUT
     result = assess(engine(), arrays)
+    assert result.fault is None
     assert np.isfinite(result.score)
     assert all(np.isfinite(list(o.features.values())).all() for o in result.objects)
-    everything = images(())
-    everything["images"][...] = np.nan
-    assert assess(engine(), everything).score == 0
+
+
+def test_a_bag_of_which_little_can_be_used_is_not_judged() -> None:
+    arrays = images((CLOTH, Slab("Semtex1A", 0.6, PLACE)))
+    arrays["flags"][:, :, 40:] = Flag.BAD_INPUT
+    result = assess(engine(), arrays)
+    assert (result.score, result.fault) == (0.0, Fault.FAILED_RECON)
+    assert "only 20% of the image can be used" in result.detail
+
+
+def test_pixels_that_are_no_numbers_without_a_flag_are_refused() -> None:
+    arrays = images(())
+    arrays["images"][2, 0, 7, 64] = np.nan
+    slab, part = slabs_of(arrays)[1]
+    one = engine()
+    assert one.handle(*slabs_of(arrays)[0]) is None
+    result = one.handle(slab, part)
+    assert result is not None
+    assert result.fault is Fault.FAILED_RECON
+    assert result.detail == "slab 1: 1 pixel(s) are no numbers, and no flag says why"
 
 
 def test_slabs_out_of_sequence_end_the_bag_once() -> None:

@@ -11,8 +11,10 @@ import zmq
 
 from edge.bus import Bus
 from edge.config import Config, Lane, dump
+from edge.inference.model_folder import ModelFolder
 from edge.messages import Assessment, ServiceStatus
 from tests.edge.inference_scene import Slab, images, slabs_of
+from tests.edge.network_bundle import bundle
 
 PATIENCE_MS = 20_000
 
@@ -38,8 +40,20 @@ def test_slabs_in_assessment_out_and_rubbish_survived(tmp_path: Path) -> None:
             assert 0 < found.score < 1
             assert found.objects[0].candidates
             assert found.model_id == "materials-80kvp"
+            # A model is activated while the service runs, and judges the bags after that.
+            name = bundle(tmp_path / "models").name
+            ModelFolder(tmp_path).pointer().set(name)
+            for attempt in range(2, 200):
+                for slab, arrays in slabs_of(images((), rows=32, columns=70), bag_id=f"bag-{attempt}"):
+                    bus.send(slabs, "images", slab, arrays)
+                assert assessments.poll(PATIENCE_MS)
+                _, found, _ = bus.receive(assessments, Assessment)
+                assert found.fault is None
+                if found.model_id == name:
+                    break
+            assert (found.model_id, found.inference_runtime) == (name, "onnxruntime-fp32")
             process.send_signal(signal.SIGTERM)
-            assert process.wait(10) == 0
+            assert process.wait(20) == 0
         finally:
             process.kill()
             bus.close()

@@ -1,0 +1,111 @@
+"""A bundle and the runtime that executes it, accepted only after it reproduced the bundle's golden vectors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.inference.bundle import ModelBundle, ModelBundleError
+from edge.inference.detector import Geometry
+from edge.inference.heat import HeatStream, pooled
+from edge.inference.manifest import Graph, Manifest
+from edge.inference.planes import PLANES
+from edge.inference.runtime import Choice, Runtime, open_runtime
+from firmware_bridge.scanner import Scanner
+from kernels.types import F32
+
+#: Largest relative difference of a lane's pixel size from the one that a network was trained on.
+PIXEL_TOLERANCE = 0.02
+
+
+class NotForThisLane(ModelBundleError):  # noqa: N818
+    """The bundle is sound, but was made for other images than this lane's."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network that may judge bags. ``wanted``: which of :data:`PLANES` it takes, by index."""
+
+    bundle: ModelBundle
+    runtime: Runtime
+    graph: Graph
+    wanted: npt.NDArray[np.intp]
+
+    @property
+    def manifest(self) -> Manifest:
+        """The bundle's manifest."""
+        return self.bundle.manifest
+
+    def stream(self, geometry: Geometry) -> HeatStream:
+        """Start on a new bag; ValueError when its pixels are not those that the network knows."""
+        wrong = wrong_pixels(self.manifest, geometry.row_pitch_um, geometry.grid_um)
+        if wrong:
+            raise ValueError(f"{self.bundle.id}: {wrong}")
+        return HeatStream(self.runtime, geometry.rows, self.manifest.stride, self.manifest.halo)
+
+    def probability(self, logit: float) -> float:
+        """Calibrated probability of a target, from the bag's logit."""
+        a, b = self.graph.platt
+        return float(1 / (1 + np.exp(-np.clip(a * logit + b, -30, 30))))
+
+
+def open_network(bundle: ModelBundle, choice: Choice, threads: int, scanner: Scanner) -> Network:
+    """Load ``bundle`` for a lane with ``scanner``; :class:`ModelBundleError` names what does not fit."""
+    manifest = bundle.manifest
+    if scanner.tube_kv not in manifest.inputs.tube_kv:
+        raise NotForThisLane(
+            f"{bundle.origin}: trained for {manifest.inputs.tube_kv} kVp, this lane runs at {scanner.tube_kv} kVp; "
+            "train one for it"
+        )
+    wrong = wrong_pixels(manifest, scanner.row_pitch_um, scanner.object_grid_um)
+    if wrong:
+        raise NotForThisLane(f"{bundle.origin}: {wrong}; train one for them")
+    runtime = open_runtime(bundle, choice, threads)
+    # "onnxruntime-int8" ran the graph int8; every TensorRT engine is made of the graph tensorrt.
+    precision = manifest.precision if runtime.name.startswith("onnxruntime") else "tensorrt"
+    network = Network(
+        bundle, runtime, manifest.graphs[precision], np.array([PLANES.index(p) for p in manifest.inputs.planes])
+    )
+    try:
+        check_golden(network, bundle.golden.heat[precision], bundle.golden.score[precision])
+    except ModelBundleError:
+        runtime.close()
+        raise
+    return network
+
+
+def wrong_pixels(manifest: Manifest, row_pitch_um: float, grid_um: float) -> str:
+    """What is wrong with pixels of this size; empty when the network knows them."""
+    known = (manifest.inputs.row_pitch_um, manifest.inputs.grid_um)
+    if all(abs(have / want - 1) <= PIXEL_TOLERANCE for have, want in zip((row_pitch_um, grid_um), known, strict=True)):
+        return ""
+    return (
+        f"trained on pixels of {known[0]:g} × {known[1]:g} µm, this lane's are {row_pitch_um:g} × {grid_um:g} µm "
+        "(scanner.row_binning, scanner.object_grid_um)"
+    )
+
+
+def check_golden(network: Network, heat: F32, score: F32) -> None:
+    """Run the golden planes; :class:`ModelBundleError` when heat, score or their connection are not as stored."""
+    where = f"{network.bundle.origin}: {network.runtime.name}"
+    planes, limit = network.bundle.golden.planes, network.graph.tolerance
+    try:
+        found_heat, found_score = network.runtime.run(planes)
+    except Exception as error:
+        raise ModelBundleError(f"{where} failed on the golden planes ({str(error)[:200]}); export it again") from error
+    for name, found, expected in (("heat", found_heat, heat), ("score", found_score, score)):
+        if found.shape != expected.shape:
+            raise ModelBundleError(f"{where}: {name} is {found.shape} for the golden planes, {expected.shape} stored")
+        worst = float(np.abs(found - expected).max())
+        if not worst <= limit:  # NaN too
+            raise ModelBundleError(
+                f"{where}: {name} differs by {worst:.3g} from the golden vectors, more than {limit:g}; "
+                "this machine does not compute what was trained"
+            )
+    bag = np.array([pooled(one, network.manifest.pooling).max() for one in found_heat[:, 0]])
+    if not np.abs(bag - found_score[:, 0]).max() <= limit:
+        raise ModelBundleError(
+            f"{where}: its scores are not what the manifest's pooling {network.manifest.pooling} makes of its heat"
+        )
