@@ -54,13 +54,16 @@ class Lane:
         plan: str,
         say: Callable[[str], None],
         faults: str | None = None,
+        scanner_dir: Path | None = None,
     ) -> None:
+        """``scanner_dir``: where the emulated scanner keeps its files; default: the state directory."""
         # The archive says "simulated" for whatever was scanned while the [emulator] table was there.
         emulator = (config.emulator or {}) if emulate else None
         self.config = config.model_copy(update={"emulator": emulator})
         self.emulate = emulate
         self.plan = plan
         self.faults = faults
+        self.scanner_dir = scanner_dir or config.state_dir
         self.say = say
         self.result = LaneRun()
         self.scanner: EmulatedScanner | None = None
@@ -99,7 +102,7 @@ class Lane:
             self.say("starting the emulated scanner (simulated x-rays, real packets)")
             needs_tray = state != "CALIBRATED"
             self.scanner = EmulatedScanner(
-                config_file, self.config.state_dir, self.plan, tray_first=needs_tray, faults=self.faults
+                config_file, self.scanner_dir, self.plan, tray_first=needs_tray, faults=self.faults
             )
             self.scanner.wait_ready()
             if needs_tray:

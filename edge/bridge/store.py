@@ -5,14 +5,19 @@ from __future__ import annotations
 import logging
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from edge import reserve
 from edge.messages import DeviceEvent
+from edge.reserve import Reserve
 
 #: Events that ``events_since`` can give back; a bag makes two.
 RECENT_EVENTS = 512
+#: More than a state with that many events needs.
+RESERVE_BYTES = 1 << 20
 
 
 class BridgeState(BaseModel):
@@ -52,25 +57,54 @@ class StateStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._log = logging.getLogger("bridge")
+        self._reserve = Reserve(path.with_suffix(".reserve"), RESERVE_BYTES, self._log)
+        self._refused = False
 
     def load(self) -> BridgeState:
-        """The saved state, or a fresh one."""
+        """The newest saved state, or a fresh one."""
+        states = [self._load()]
+        for record in reserve.unpack(self._reserve.read())[0]:
+            with suppress(ValidationError):
+                states.append(BridgeState.model_validate_json(record))
+        self._reserve.take()
+        known = [state for state in states if state is not None]
+        return max(known, key=lambda state: state.next_seq) if known else fresh()
+
+    def _load(self) -> BridgeState | None:
         try:
             return BridgeState.model_validate_json(self.path.read_bytes())
         except FileNotFoundError:
-            return fresh()
+            return None
         except (OSError, ValidationError) as error:
             self._log.error("%s cannot be read (%s); bag numbers start again", self.path, error)
             if self.path.exists():
                 self.path.replace(self.path.with_suffix(".damaged"))
-            return fresh()
+            return None
 
     def save(self, state: BridgeState) -> None:
-        """Replace the file; it holds the old or the new state whenever the power goes."""
+        """Replace the file; it holds the old or the new state whenever the power goes.
+
+        A disk that is full leaves the reserved space beside it; one that refuses that too costs memory across a
+        restart, not the bridge.
+        """
+        content = state.model_dump_json().encode()
+        try:
+            self._replace(content)
+        except OSError as error:
+            if not self._refused:
+                self._log.critical("%s cannot be written (%s); free some space", self.path, error)
+            self._refused = True
+            self._reserve.write(0, reserve.pack(content) + reserve.END)
+            return
+        if self._refused:
+            self._log.warning("%s is written again", self.path)
+            self._refused = not self._reserve.write(0, reserve.END)
+
+    def _replace(self, content: bytes) -> None:
         part = self.path.with_suffix(".part")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
-            file.write(state.model_dump_json().encode())
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         part.replace(self.path)

@@ -40,8 +40,12 @@ class Ledger:
         self._bags[bag_id] = None
         self._bags = dict.fromkeys(list(self._bags)[-REMEMBERED:])
         part = self._path.with_suffix(".part")
-        part.write_text(json.dumps({"finished": list(self._bags)}), encoding="ascii")
-        part.replace(self._path)
+        try:
+            part.write_text(json.dumps({"finished": list(self._bags)}), encoding="ascii")
+            part.replace(self._path)
+        except OSError as error:
+            # Written with the next bag. A readout that dies before sends this one again, which harms nothing.
+            logging.getLogger("readout").error("%s cannot be written (%s); free some space", self._path, error)
 
 
 def unfinished(store: Spool, finished: frozenset[str]) -> tuple[list[str], list[SlabOut]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 from edge.messages import IATA, Assessment, DeviceEvent, Fault, Verdict
 from edge.verdict.actions import BagRecord, Now
@@ -101,7 +102,7 @@ def verdict_on(bag: Bag, judgement: Judgement, found: Assessment | None, now: No
 def _from_assessment(found: Assessment, now: Now) -> dict[str, object]:
     same_name = set(Verdict.model_fields) & set(Assessment.model_fields)
     header = {"schema_id", "seq", "boot_id", "t_ns", "clock_state", "source"}
-    fields: dict[str, object] = {name: getattr(found, name) for name in same_name - header}
+    fields: dict[str, object] = _finite(found.model_dump(include=same_name - header))
     if not math.isfinite(found.score) or not 0 <= found.score <= 1:
         fields["score"] = 0.0
         fields["objects"] = ()
@@ -110,6 +111,16 @@ def _from_assessment(found: Assessment, now: Now) -> dict[str, object]:
     if 0 < found.last_frame_t_ns <= now.wall:
         fields["latency_ms"] = (now.wall - found.last_frame_t_ns) / 1e6
     return fields
+
+
+def _finite(value: Any, *, optional: bool = False) -> Any:
+    """``value`` without numbers that JSON, and so the journal, cannot hold; features are left out then."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else 0.0
+    if isinstance(value, dict):
+        kept = {k: v for k, v in value.items() if not (optional and isinstance(v, float) and not math.isfinite(v))}
+        return {key: _finite(item, optional=key == "features") for key, item in kept.items()}
+    return tuple(map(_finite, value)) if isinstance(value, tuple) else value
 
 
 def is_news(earlier: Judgement, later: Judgement) -> bool:

@@ -29,6 +29,11 @@ class CalibrationState:
         self._mark: tuple[int, int] | None = None
         self._next = 0
 
+    @property
+    def created_ns(self) -> int:
+        """When it was made, ns since 1970; 0 when there is none."""
+        return self._bundle.created_ns if self._bundle else 0
+
     def seen(self, verdict: Verdict) -> None:
         """Take what the newest bag says about drift."""
         drift = verdict.drift

@@ -10,12 +10,9 @@ import zmq
 
 from edge import topics, wire
 from edge.bus import Bus
-from edge.fanout import Fanout
+from edge.fanout import HOLD_NS, Fanout
 from edge.messages import Message, Verdict
 from edge.verdict.actions import Now
-
-#: After binding, messages wait this long: subscribers of a killed predecessor need a moment to come back.
-HOLD_NS = 1_000_000_000
 
 
 class Feed:

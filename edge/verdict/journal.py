@@ -154,6 +154,11 @@ class Journal:
         rows = self._rows("SELECT seq FROM verdicts WHERE final AND bag_id = ?", bag_id)
         return int(rows[0][0]) if rows else None
 
+    def holds(self, verdict: Verdict) -> bool:
+        """Whether this very verdict is in it."""
+        rows = self._rows("SELECT bag_id, t_ns FROM verdicts WHERE seq = ?", verdict.seq)
+        return rows == [(verdict.bag_id, verdict.t_ns)]
+
     def unpublished(self) -> list[Verdict]:
         """Verdicts that were written, and then perhaps not sent."""
         rows = self._rows("SELECT message FROM verdicts WHERE seq NOT IN (SELECT seq FROM published) ORDER BY seq")

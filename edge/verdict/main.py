@@ -55,7 +55,7 @@ class Service:
         self.lane_name = config.lane.name
         self.loop = Loop(bus, "bags")
         self.feed = Feed(bus, now)
-        self.recorder = Recorder(config.state_dir / FILE_NAME, bus.stamp.boot_id)
+        self.recorder = Recorder(config.state_dir / FILE_NAME, bus.stamp.boot_id, run_dir=config.run_dir)
         self.ledger = BagLedger(Limits.of(config), self.recorder, now)
         self.calibration = CalibrationState(config)
         self.assessments = bus.socket("assessments", zmq.PULL, bind=True)

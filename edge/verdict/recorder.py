@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +13,8 @@ from edge.messages import IATA, Decision, Fault, Verdict
 from edge.verdict.actions import BagLeft, BagRecord, Now
 from edge.verdict.bags import Bag
 from edge.verdict.journal import AlreadyDecidedError, Journal, JournalError
+from edge.verdict.spill import Spill
+from edge.verdict.waiting import Row, Waiting
 
 T = TypeVar("T")
 RETRY_NS = 1_000_000_000
@@ -21,52 +23,69 @@ REMEMBERED_SEQS = 1024
 
 @dataclass
 class Recorder:
-    """Writes into the journal; what the disk refuses waits in memory, in order, until it can be written.
+    """Writes into the journal; what the disk refuses goes into the spill file and waits, in order, for the journal.
 
-    While anything waits, :attr:`fault` says why and no bag is cleared: a CLEAR that is not on disk is UNKNOWN.
+    While anything waits, :attr:`fault` says why and no bag is cleared: a CLEAR that is not in the journal is UNKNOWN.
+    ``run_dir``: where the second spill file lies; None: there is only the one beside the journal.
     """
 
     path: Path
     boot_id: str
     source: str = "verdict"
+    run_dir: Path | None = None
     fault: str = ""
     journal: Journal | None = None
     last_seq: int = 0
     finals: int = 0
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("verdict"))
-    _waiting: deque[Callable[[Journal], None]] = field(default_factory=deque)
+    _waiting: Waiting = field(default_factory=Waiting)
     _final_seqs: OrderedDict[str, int] = field(default_factory=OrderedDict)
     _next_try: int = 0
 
+    def __post_init__(self) -> None:
+        self._spill = Spill([self.path.parent, *([self.run_dir] if self.run_dir else [])])
+        for row in self._spill.read():
+            self._waiting.append(row)
+        for verdict in self._waiting.verdicts():
+            self.last_seq = max(self.last_seq, verdict.seq)
+            if verdict.final:
+                self.finals += 1
+                self._remember(verdict)
+        self._spill.take()
+
     def open(self, now: Now) -> list[Bag]:
-        """Open the journal; returns the bags that are still without a verdict (none while it cannot be opened)."""
+        """Open the journal; returns the bags that are still without a verdict, as far as they can be known."""
         self._next_try = now.mono + RETRY_NS
+        bags: list[Bag] = []
         try:
             journal = Journal(self.path)
             self.last_seq = max(self.last_seq, journal.last_seq())
             self.finals += journal.finals()
             bags = journal.open_bags()
+            self.journal = journal
         except JournalError as error:
             self._failed(error)
-            return []
-        self.journal = journal
+        bags = self._waiting.open_bags(bags)
+        self._flush()
         return bags
 
     def find(self, bag_id: str) -> Bag | None:
         """The decided bag of this id, or None."""
-        return self._read(lambda journal: journal.find(bag_id), None)
+        return self._read(lambda journal: journal.find(bag_id), None) or self._waiting.find(bag_id)
 
     def unpublished(self) -> list[Verdict]:
-        """Verdicts that a killed predecessor wrote and perhaps did not send."""
-        return self._read(lambda journal: journal.unpublished(), [])
+        """Verdicts that a killed predecessor wrote and perhaps did not send, in order."""
+        journaled: list[Verdict] = self._read(lambda journal: journal.unpublished(), [])
+        found = {verdict.seq: verdict for verdict in [*self._waiting.verdicts(), *journaled]}
+        return [found[seq] for seq in sorted(found)]
 
     def bag(self, record: BagRecord) -> None:
         """A bag entered."""
-        self._write(lambda journal: journal.add_bag(record))
+        self._write(Row("bag", asdict(record)))
 
     def left(self, left: BagLeft) -> None:
         """Its trailing edge passed."""
-        self._write(lambda journal: journal.add_exit(left))
+        self._write(Row("exit", asdict(left)))
 
     def verdict(self, verdict: Verdict, now: Now) -> Verdict | None:
         """Write one verdict. Returns it as it is to be published; None when the bag has a final one already."""
@@ -81,22 +100,20 @@ class Recorder:
         try:
             if not self._now(lambda journal: journal.add_verdict(stamped)):
                 stamped = self._unwritten(stamped)
-                kept = stamped
-                self._waiting.append(lambda journal: _add_later(journal, kept))
+                self._keep(Row("verdict", stamped.model_dump(mode="json")))
         except AlreadyDecidedError as error:
             self.log.error("%s", error)
             return None
         self.last_seq = stamped.seq
         if stamped.final:
             self.finals += 1
-            self._final_seqs[stamped.bag_id] = stamped.seq
-            while len(self._final_seqs) > REMEMBERED_SEQS:
-                self._final_seqs.popitem(last=False)
+            self._remember(stamped)
         return stamped
 
     def published(self, seq: int) -> None:
         """The verdict went out; a mark that cannot be written costs a repeat after the next start, nothing else."""
-        self._write(lambda journal: journal.mark_published(seq))
+        if not self._now(lambda journal: journal.mark_published(seq)):
+            self._waiting.append(Row("published", {"seq": seq}))
 
     def tick(self, now: Now) -> list[Bag]:
         """Try again what the disk refused; returns open bags of a journal that could only be opened now."""
@@ -111,9 +128,14 @@ class Recorder:
     def close(self) -> None:
         """Close the journal."""
         if self._waiting:
-            self.log.error("%d journal rows were never written: %s", len(self._waiting), self.fault)
+            self.log.error("%d journal rows wait for the next start: %s", len(self._waiting), self.fault)
         if self.journal is not None:
             self.journal.close()
+
+    def _remember(self, verdict: Verdict) -> None:
+        self._final_seqs[verdict.bag_id] = verdict.seq
+        while len(self._final_seqs) > REMEMBERED_SEQS:
+            self._final_seqs.popitem(last=False)
 
     def _final_seq(self, bag_id: str) -> int | None:
         if bag_id in self._final_seqs:
@@ -127,33 +149,44 @@ class Recorder:
             self._failed(error)
             return otherwise
 
-    def _write(self, row: Callable[[Journal], None]) -> None:
-        if not self._now(row):
-            self._waiting.append(row)
+    def _write(self, row: Row) -> None:
+        if not self._now(row.write):
+            self._keep(row)
 
-    def _now(self, row: Callable[[Journal], None]) -> bool:
-        """Write ``row`` behind everything that waits; False when the disk refuses."""
+    def _keep(self, row: Row) -> None:
+        """What the journal refuses: on disk all the same, if there is any place, before it is published."""
+        self._waiting.append(row)
+        if not self._spill.add(row):
+            self.log.critical("%s of %s is in memory only", row.kind, row.values.get("bag_id", "?"))
+
+    def _now(self, write: Callable[[Journal], None]) -> bool:
+        """Write behind everything that waits; False when the disk refuses."""
         if self.journal is None or not self._flush():
             return False
         try:
-            row(self.journal)
+            write(self.journal)
         except JournalError as error:
             self._failed(error)
             return False
         return True
 
     def _flush(self) -> bool:
-        while self._waiting:
-            if self.journal is None:
-                return False
-            try:
-                self._waiting[0](self.journal)
-            except JournalError as error:
-                self._failed(error)
-                return False
-            self._waiting.popleft()
-        self.fault = "" if self.journal is not None else self.fault
-        return self.journal is not None
+        if self.journal is None:
+            return False
+        waited = bool(self._waiting)
+        try:
+            while self._waiting:
+                self._waiting[0].write(self.journal)
+                self._waiting.popleft()
+            if waited:
+                self.last_seq = max(self.last_seq, self.journal.last_seq())
+        except JournalError as error:
+            self._failed(error)
+            return False
+        if waited:
+            self._spill.clear()
+        self.fault = ""
+        return True
 
     def _failed(self, error: JournalError) -> None:
         if str(error) != self.fault:
@@ -161,18 +194,9 @@ class Recorder:
         self.fault = str(error)
 
     def _unwritten(self, verdict: Verdict) -> Verdict:
-        """An alarm stays an alarm; nothing is cleared that is not on disk."""
+        """An alarm stays an alarm; nothing is cleared that is not in the journal."""
         detail = f"not in the journal when published: {self.fault}"
         if verdict.decision is not Decision.CLEAR:
             return verdict.model_copy(update={"detail": f"{verdict.detail}; {detail}".removeprefix("; ")})
         changed = {"decision": Decision.UNKNOWN, "iata": IATA[Decision.UNKNOWN], "reason": Fault.FAILED_RECON}
         return verdict.model_copy(update={**changed, "detail": detail})
-
-
-def _add_later(journal: Journal, verdict: Verdict) -> None:
-    """Write a verdict that waited; one that lost its sequence to an older journal gets the next free one."""
-    seq = max(verdict.seq, journal.last_seq() + 1)
-    try:
-        journal.add_verdict(verdict.model_copy(update={"seq": seq}))
-    except AlreadyDecidedError:
-        logging.getLogger("verdict").error("bag %s was decided before the journal failed", verdict.bag_id)

@@ -1,0 +1,119 @@
+"""What a run must have shown: the journal against the emulator's truth and against what a subscriber heard.""" ""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+
+from edge.messages import Decision, Verdict
+from edge.verdict.journal import FILE_NAME
+from edge.verdict.journal_reader import JournalReader
+from tests.chaos.driver import Run
+
+#: Frames at the two ends of a window that rounding may give to it or not.
+FRAME_SLACK = 2
+
+
+def judge(run: Run) -> tuple[str, list[str]]:
+    """The line of counts, and every violation in words."""
+    with JournalReader(run.config.state_dir / FILE_NAME) as reader:
+        journal, waiting = reader.verdicts(), reader.open_bags()
+    wrong = [f"bag {bag_id} has no final verdict" for bag_id in waiting]
+    wrong += _one_final_per_bag(run, journal)
+    filled, differences = _same_as_heard(run.heard, journal)
+    wrong += differences
+    wrong += _wrong_clears(run, journal)
+    scripted = sum(mishap.step is not None for mishap in run.storm.mishaps.values())
+    if run.played != scripted:
+        wrong.append(f"{run.played} of {scripted} faults of the scanner were played")
+    return _line(run, journal, filled, wrong), wrong
+
+
+def _one_final_per_bag(run: Run, journal: list[Verdict]) -> list[str]:
+    wrong = []
+    finals = Counter(verdict.bag_id for verdict in journal if verdict.final)
+    wrong += [f"bag {bag_id} has {count} final verdicts" for bag_id, count in finals.items() if count != 1]
+    tags = Counter(verdict.bag_tag for verdict in journal if verdict.final)
+    scanned = {line["tag"] for line in run.truth}
+    for bag in range(1, run.storm.bags + 1):
+        tag = run.storm.tag(bag)
+        if tag not in scanned:
+            wrong.append(f"{tag} was never put on the belt")
+        elif tags[tag] != 1:
+            wrong.append(f"{tag} has {tags[tag]} final verdicts")
+    known = {run.storm.tag(bag) for bag in range(1, run.storm.bags + 1)}
+    for verdict in journal:
+        if verdict.final and verdict.bag_tag not in known and verdict.decision is not Decision.UNKNOWN:
+            wrong.append(f"{verdict.bag_id}, which nobody put on the belt, is {verdict.decision.value}")
+    return wrong
+
+
+def _same_as_heard(heard: list[Verdict], journal: list[Verdict]) -> tuple[int, list[str]]:
+    """Verdicts that only a replay brings (a gap in the sequence says that they are missing), and every difference."""
+    wrong = []
+    by_seq: dict[int, Verdict] = {}
+    for verdict in heard:
+        if by_seq.setdefault(verdict.seq, verdict) != verdict:
+            wrong.append(f"verdict {verdict.seq} was published with two contents")
+    missing = 0
+    for verdict in journal:
+        told = by_seq.pop(verdict.seq, None)
+        if told is None:
+            missing += 1
+        elif told != verdict:
+            wrong.append(f"verdict {verdict.seq}: published {told}, journaled {verdict}")
+    wrong += [f"verdict {seq} of {v.bag_id} was published but is not in the journal" for seq, v in by_seq.items()]
+    if [verdict.seq for verdict in journal] != list(range(1, len(journal) + 1)):
+        wrong.append("the journal's sequence has gaps")
+    return missing, wrong
+
+
+def _wrong_clears(run: Run, journal: list[Verdict]) -> list[str]:
+    """A CLEAR needs every frame of the bag, and a bag that nothing harmful has hit."""
+    wrong = []
+    truth = {line["tag"]: line for line in run.truth}
+    harmed = {run.storm.tag(bag): mishap.name for bag, mishap in run.storm.mishaps.items() if mishap.harms}
+    said: defaultdict[str, list[Verdict]] = defaultdict(list)
+    for verdict in journal:
+        said[verdict.bag_tag].append(verdict)
+    for tag, line in truth.items():
+        for verdict in said[tag]:
+            if verdict.decision is not Decision.CLEAR or not verdict.final:
+                continue
+            if tag in harmed:
+                wrong.append(f"{tag} is CLEAR, although {harmed[tag]} hit it")
+            missing = frames_needed(run, line) - verdict.frames
+            if missing > 0 or verdict.lost_frames:
+                wrong.append(f"{tag} is CLEAR, although {missing} frames are missing")
+            length = verdict.encoder_window[1] - verdict.encoder_window[0]
+            if length != line["exit_encoder"] - line["entry_encoder"]:
+                wrong.append(f"{tag} is CLEAR as a bag of {length} counts")
+    return wrong
+
+
+def frames_needed(run: Run, line: dict[str, float]) -> int:
+    """Fewest frames in which a bag of this length is seen whole, with the air on both sides, by every column."""
+    scanner = run.config.scanner
+    offsets = scanner.column_offsets_um()
+    lead_um = run.config.belt.lead_air_mm * 1e3
+    window_um = line["u_to_um"] - line["u_from_um"] + 2 * lead_um + max(offsets) - min(offsets)
+    return math.floor(window_um / scanner.step_um) - FRAME_SLACK
+
+
+def _line(run: Run, journal: list[Verdict], filled: int, wrong: list[str]) -> str:
+    finals = Counter(verdict.decision.value for verdict in journal if verdict.final)
+    reasons = Counter(verdict.reason.value for verdict in journal if verdict.final and verdict.reason)
+    done = Counter(run.done)
+    for mishap in run.storm.mishaps.values():
+        done[mishap.counted] += 1
+    strangers = sum(1 for v in journal if v.final and not v.bag_tag)
+    parts = [
+        f"chaos seed {run.storm.seed}: {run.storm.bags} bags, {sum(finals.values()) - strangers} final verdicts",
+        ", ".join(f"{count} {name}" for name, count in sorted(done.items())),
+        ", ".join(f"{finals[name]} {name}" for name in ("CLEAR", "ALARM", "UNKNOWN")),
+        "UNKNOWN for " + ", ".join(f"{name} {count}" for name, count in reasons.most_common()),
+        f"{strangers} pieces of bags that entered unseen, {sum(not v.final for v in journal)} supplements",
+        f"{len(journal)} journaled = {len(run.heard)} heard with repeats + {filled} asked for",
+        f"{len(wrong)} violations, {run.seconds:.0f} s",
+    ]
+    return "; ".join(parts)
