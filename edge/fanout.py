@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import zmq
 
+#: After binding, messages wait this long: subscribers of a killed predecessor need a moment to come back.
+HOLD_NS = 1_000_000_000
 #: Subscriptions read per call; a subscriber that floods us waits for the next one.
 SUBSCRIPTIONS_PER_CALL = 200
 
