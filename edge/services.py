@@ -82,6 +82,8 @@ SERVICES: tuple[Service, ...] = (
         "detector packets to phase sums per bag",
     ),
     Service("archive", "edge.archive.main", ("image-tap", "feed"), (), 30.0, "one HDF5 file and one picture per bag"),
+    # Last: nothing waits for it.
+    Service("gateway", "edge.gateway.main", ("feed",), (), 10.0, "the feed and its requests for other computers"),
 )
 
 

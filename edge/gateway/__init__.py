@@ -1,1 +1,1 @@
-"""The gateway service: everything that leaves the box."""
+"""The one service that other computers talk to; it reads the lane and can command nothing in it."""

@@ -14,10 +14,11 @@ import zmq
 
 from edge import wire
 from edge.bus import Bus
+from edge.fanout import HOLD_NS
 from edge.messages import BagNotice, Fault, Hello, LaneState, Message
 from edge.verdict.actions import Now
 from edge.verdict.bags import new_bag, verdict_on
-from edge.verdict.feed import HOLD_NS, Feed
+from edge.verdict.feed import Feed
 from edge.verdict.policy import unknown
 from tests.edge.verdict_scene import LIMITS, at, entry
 

@@ -13,7 +13,7 @@ from pathlib import Path
 PREFIX = Path("/opt/darklane")
 CLI = (str(PREFIX / "bin/python"), "-m", "edge.commands")
 CONFIGURATION = "/etc/darklane/lane.toml"
-SERVICES = ("bridge", "verdict", "inference", "retrieval", "readout", "archive")
+SERVICES = ("bridge", "verdict", "inference", "retrieval", "readout", "archive", "gateway")
 PORT = 7148
 #: A small lane: 64 rows, devices of the emulated scanner. Only the [scanner] and [emulator] tables are the test's.
 LANE = f"""

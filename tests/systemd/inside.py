@@ -168,7 +168,7 @@ def stops() -> str:
     assert show("darklane-readout.socket", "ActiveState") == "inactive"
     results = {name: show(unit(name), "Result") for name in SERVICES}
     assert set(results.values()) == {"success"}, f"{results}"
-    return "six services and the socket are inactive, none had to be killed"
+    return f"{len(SERVICES)} services and the socket are inactive, none had to be killed"
 
 
 def activation() -> str:

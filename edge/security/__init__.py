@@ -1,0 +1,1 @@
+"""Who may read what leaves the box: keys, their check, and what was refused."""
