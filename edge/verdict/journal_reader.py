@@ -62,13 +62,13 @@ class JournalReader:
     def verdicts(self, newest: int | None = None, after_seq: int = 0) -> list[Verdict]:
         """Verdicts in order of sequence: all after ``after_seq``, or only the ``newest`` of them."""
         statement = "SELECT message FROM verdicts WHERE seq > ? ORDER BY seq DESC LIMIT ?"
-        rows = self._rows(statement, after_seq, -1 if newest is None else newest)
+        rows = self.rows(statement, after_seq, -1 if newest is None else newest)
         return self._verdicts([row[0] for row in reversed(rows)])
 
     def open_bags(self) -> list[str]:
         """Ids of the bags that entered and have no final verdict yet."""
         statement = "SELECT bag_id FROM bags WHERE bag_id NOT IN (SELECT bag_id FROM verdicts WHERE final)"
-        return [str(row[0]) for row in self._rows(f"{statement} ORDER BY entered_ns")]
+        return [str(row[0]) for row in self.rows(f"{statement} ORDER BY entered_ns")]
 
     def notices(self) -> list[BagNotice]:
         """The same bags as they were announced, in order of entry."""
@@ -76,11 +76,11 @@ class JournalReader:
             "SELECT bag_id, bag_tag, encoder, deadline_ns FROM bags WHERE NOT EXISTS "
             "(SELECT 1 FROM verdicts WHERE final AND verdicts.bag_id = bags.bag_id) ORDER BY entered_ns"
         )
-        return [BagNotice(bag_id=b, bag_tag=t, encoder=e, deadline_ns=d) for b, t, e, d in self._rows(statement)]
+        return [BagNotice(bag_id=b, bag_tag=t, encoder=e, deadline_ns=d) for b, t, e, d in self.rows(statement)]
 
     def last_seq(self) -> int:
         """Sequence of the newest verdict; 0 when there is none."""
-        return int(self._rows("SELECT COALESCE(MAX(seq), 0) FROM verdicts")[0][0])
+        return int(self.rows("SELECT COALESCE(MAX(seq), 0) FROM verdicts")[0][0])
 
     def page(self, after_seq: int, until_seq: int, limit: int, max_bytes: int) -> tuple[list[Verdict], bool]:
         """Verdicts after ``after_seq`` up to ``until_seq``, oldest first, and whether there are more of them.
@@ -90,7 +90,7 @@ class JournalReader:
         statement = "SELECT message FROM verdicts WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
         texts: list[str] = []
         size = 0
-        for (text,) in self._rows(statement, after_seq, until_seq, limit + 1):
+        for (text,) in self.rows(statement, after_seq, until_seq, limit + 1):
             size += len(text)
             if len(texts) == limit or (texts and size > max_bytes):
                 return self._verdicts(texts), True
@@ -103,7 +103,8 @@ class JournalReader:
         except ValidationError as error:
             raise JournalError(f"journal {self.path}: cannot be read ({error})") from error
 
-    def _rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+    def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """All rows of one query."""
         try:
             return self._db.execute(statement, values).fetchall()
         except sqlite3.Error as error:

@@ -53,6 +53,11 @@ class Recorder:
                 self._remember(verdict)
         self._spill.take()
 
+    @property
+    def waiting(self) -> int:
+        """Rows that the journal has not taken yet."""
+        return len(self._waiting)
+
     def open(self, now: Now) -> list[Bag]:
         """Open the journal; returns the bags that are still without a verdict, as far as they can be known."""
         self._next_try = now.mono + RETRY_NS
