@@ -31,7 +31,7 @@ COMMANDS = (
     "uninstall",
 )
 #: Groups of commands: module with an `app` of its own.
-GROUPS = ("device", "calibration", "bench")
+GROUPS = ("device", "calibration", "bench", "keys")
 
 #: Commands that share the module of another one.
 MODULES = {"uninstall": "install"}

@@ -5,10 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge.config import Config
-from edge.doctor import bridge, buffers, calibration, clock, compute, configuration, devices, disk, scheduling, usb
+from edge.doctor import (
+    bridge,
+    buffers,
+    calibration,
+    clock,
+    compute,
+    configuration,
+    devices,
+    disk,
+    keys,
+    scheduling,
+    usb,
+)
 from edge.doctor.accounts import Account, service_account
 from edge.doctor.finding import Finding
 from edge.install.layout import TARGETS
+from edge.security.keys import FOLDER, KeyStore
 from firmware_bridge.hotplug import UsbId, UsbPorts
 
 
@@ -41,6 +54,7 @@ def examine(path: Path | None, state_dir: Path | None = None, root: Path = Path(
     findings += disk.check(config.state_dir, disk.look(config.state_dir))
     findings += clock.check(clock.look())
     findings.append(calibration.check(config))
+    findings += keys.check(config.gateway, KeyStore(config.state_dir / FOLDER), account)
     return findings
 
 
