@@ -159,10 +159,18 @@ def _worst_sd(curves: IlluminationCurves, x0_um: float, model: Model, rows: npt.
 
 
 def check_working_point(
-    curves: IlluminationCurves, x0_um: float, limits: Limits
+    curves: IlluminationCurves,
+    x0_um: float,
+    limits: Limits,
+    show: Callable[[dict[str, F64]], None] = lambda tables: None,
 ) -> tuple[dict[str, float], dict[str, F64]]:
-    """sd of τ² at ``x0_um``, and the tables; :class:`CalibrationError` when (t, τ², o) are close to singular there."""
+    """sd of τ² at ``x0_um``, and the tables; :class:`CalibrationError` when (t, τ², o) are close to singular there.
+
+    ``show`` is given the tables before anything is refused.
+    """
     full, tied = working_point_table(curves), working_point_table(curves, "map")
+    tables = {"x0_um": TABLE_RANGE_UM, "sd_full": full, "sd_map": tied}
+    show(tables)
     table = dict(zip(TABLE_RANGE_UM.tolist(), full[:, DARK_FIELD].tolist(), strict=True))
     best_x0 = min(table, key=lambda x: (table[x], abs(x - x0_um)))
     rows = np.linspace(0, curves.floor.shape[1] - 1, TABLE_ROWS).astype(int)
@@ -177,4 +185,4 @@ def check_working_point(
             f"Set calibration.working_point_um = {nearest:g} in the configuration",
         )
     values = {"working_point_um": x0_um, "sd_dark_field_um2": here, "best_sd_dark_field_um2": table[best_x0]}
-    return values, {"x0_um": TABLE_RANGE_UM, "sd_full": full, "sd_map": tied}
+    return values, tables

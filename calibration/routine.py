@@ -54,6 +54,7 @@ class Run:
     certificate: Certificate | None = None
     step: str = ""
     recorder: Recorder = field(init=False)
+    shown: dict[str, Any] = field(default_factory=dict)
     _fraction: float = 0.0
     _loaded: dict[str, dict[str, npt.NDArray[Any]]] = field(default_factory=dict)
 
@@ -68,6 +69,10 @@ class Run:
     def keep(self, *_: object) -> None:
         """Tell whoever watches that the step is alive: the generator takes the beam down when nobody does."""
         self.say(self._fraction)
+
+    def show(self, arrays: Mapping[str, Any]) -> None:
+        """Keep what the running step has measured so far: a step that fails is drawn from it in the report."""
+        self.shown |= arrays
 
     def fail(self, found: str, todo: str) -> CalibrationError:
         """The running step missed a limit."""
@@ -154,13 +159,14 @@ def _passed(run: Run) -> bool:
 def _take(run: Run, step: Step) -> None:
     before = run.recorder.frames
     run._fraction = 0.0
+    run.shown.clear()
     with run.session.running(run.step) as record:
         run.say(0.0)
         try:
             outcome = _careful(run, step)
         except CalibrationError as error:
             record.exposures = run.recorder.frames - before
-            run.session.failed(run.step, error.found, error.todo)
+            run.session.failed(run.step, error.found, error.todo, run.shown)
             raise
         record.exposures = run.recorder.frames - before
         record.found = outcome.found

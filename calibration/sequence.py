@@ -17,6 +17,7 @@ from calibration import (
     step_flat,
     step_pixels,
     step_scan,
+    step_stepped,
     step_strips,
     step_tray,
 )
@@ -45,14 +46,21 @@ BASIC: Final[dict[str, Step]] = {
     "tray": step_tray.run,
     "prior": step_tray.prior,
 }
+#: With the tray at rest, once more.
+STEPPED: Final[dict[str, Step]] = {"stepped": step_stepped.run}
 #: With strips of known materials behind the tray.
-FULL: Final[dict[str, Step]] = BASIC | {
+STRIPS: Final[dict[str, Step]] = {
     "linearity": step_strips.linearity,
     "regions": step_strips.regions,
     "verification": step_strips.verification,
 }
 #: Below the calibration folder: one folder for each run.
 SESSIONS: Final = "sessions"
+
+
+def steps_of(*, full: bool = False, stepped: bool = False) -> dict[str, Step]:
+    """The steps of a routine, in their order."""
+    return BASIC | (STEPPED if stepped else {}) | (STRIPS if full else {})
 
 
 def session_for(

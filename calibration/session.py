@@ -113,23 +113,31 @@ class Session:
     def passed(self, name: str, values: Mapping[str, float], arrays: Arrays) -> None:
         """Keep what a step measured; from now on it is not repeated."""
         step = self.step(name)
+        self._store(name, arrays)
+        step.state, step.values, step.ended_ns = "passed", dict(values), time.time_ns()
+        self.save()
+
+    def failed(self, name: str, found: str, todo: str, arrays: Arrays | None = None) -> None:
+        """Note why a step missed its limit; ``arrays``: what it had measured by then, for the report."""
+        step = self.step(name)
+        if arrays:
+            self._store(name, arrays)
+        step.state, step.found, step.todo, step.ended_ns = "failed", found, todo, time.time_ns()
+        step.values = {}
+        self.save()
+
+    def _store(self, name: str, arrays: Arrays) -> None:
         path = self.folder / f"{name}.npz"
         part = path.with_name(path.name + ".part")
         with part.open("wb") as file:
             np.savez(file, **{key: np.asarray(value) for key, value in arrays.items()})  # type: ignore[arg-type]
         _settle(part, path)
-        step.state, step.values, step.ended_ns = "passed", dict(values), time.time_ns()
-        self.save()
-
-    def failed(self, name: str, found: str, todo: str, values: Mapping[str, float] | None = None) -> None:
-        """Note why a step missed its limit."""
-        step = self.step(name)
-        step.state, step.found, step.todo, step.ended_ns = "failed", found, todo, time.time_ns()
-        step.values = dict(values or {})
-        self.save()
 
     def arrays(self, name: str) -> dict[str, npt.NDArray[np.generic]]:
-        """Arrays of a passed step; :class:`SessionError` when they cannot be read."""
+        """Arrays of a step that has passed, or what a failed one had measured.
+
+        :class:`SessionError` when they cannot be read.
+        """
         path = self.folder / f"{name}.npz"
         try:
             with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:

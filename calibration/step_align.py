@@ -43,6 +43,7 @@ def run(run: Run) -> Outcome:
         phase = _phases(run, good, stands["m1_x"], offsets, arrays)
         found = level(phase[live], heights[live])
         arrays.setdefault("phase_before", phase)
+        run.show(arrays | {"phase_after": phase})
         if rounds == 0:
             first = found
         rest = abs(found.slope) <= run.limits.max_rotation_mrad and abs(found.place_um) <= run.limits.max_place_um
@@ -96,6 +97,9 @@ def _phases(run: Run, good: npt.NDArray[np.uint8], centre_um: float, at_um: F64,
         means.append(group_means(average.mean, good))
     scan = np.stack(means)
     peak, mean = scan.max(axis=0).sum(axis=1), scan.mean(axis=0).sum(axis=1)
+    arrays["m1_x_positions"] = centre_um + at_um
+    arrays["m1_x_visibility"] = scan[:, 1].mean(axis=(1, 2))
+    run.show(arrays)
     contrast = float(np.median(peak / np.maximum(mean, 1e-9)))
     if contrast < run.limits.min_contrast:
         raise run.fail(
@@ -103,8 +107,6 @@ def _phases(run: Run, good: npt.NDArray[np.uint8], centre_um: float, at_um: F64,
             f"{run.limits.min_contrast:g} is needed",
             "The sample mask does not move with its axis, or is missing: check the mask and axis m1_x",
         )
-    arrays["m1_x_positions"] = centre_um + at_um
-    arrays["m1_x_visibility"] = scan[:, 1].mean(axis=(1, 2))
     return phases(scan, at_um, run.scanner)
 
 

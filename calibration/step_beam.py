@@ -23,12 +23,13 @@ def run(run: Run) -> Outcome:
         else:
             run.light()
         average = run.recorder.average("beam", settings.beam_frames, settings.settle_frames)
-        _lit(run, average.mean)
         seen.append(average.mean)
+        profile = np.where(hot, np.nan, average.mean).astype(np.float32)
+        counts = np.stack([np.nanmean(np.where(hot, np.nan, mean), axis=(1, 2)) for mean in seen], axis=1)
+        run.show({"profile": profile, "current_ma": currents[: k + 1], "counts": counts})
+        _lit(run, average.mean)
         run.say((k + 1) / (len(currents) + 1))
     _stands(run)
-    profile = np.where(hot, np.nan, seen[-1]).astype(np.float32)
-    counts = np.stack([np.nanmean(np.where(hot, np.nan, mean), axis=(1, 2)) for mean in seen], axis=1)
     slope = (counts * currents).sum(axis=1) / (currents**2).sum()
     off = float(np.abs(counts / (slope[:, None] * currents) - 1).max())
     if off > limits.max_rate_error:

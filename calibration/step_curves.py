@@ -20,6 +20,7 @@ def run(run: Run) -> Outcome:
         run.say(fraction)
 
     scan = run.arrays("scan")
+    run.show({"positions_um": scan["positions_um"], "means": scan["means"]})
     fitted = curve_step.fit(
         scan["positions_um"],
         scan["means"],
@@ -45,7 +46,7 @@ def stored(run: Run, prefix: str = "") -> IlluminationCurves:
 def working_point(run: Run) -> Outcome:
     """The table of Cramér-Rao bounds; a singular working point is refused and a better one named."""
     x0_um = run.settings.working_point_um
-    values, arrays = curve_step.check_working_point(stored(run), x0_um, run.limits)
+    values, arrays = curve_step.check_working_point(stored(run), x0_um, run.limits, run.show)
     run.place(x0_um)
     found = f"x0 = {x0_um:+g} µm: 1-σ of τ² {values['sd_dark_field_um2']:.0f} µm² at 1e4 counts, offset free"
     return Outcome(values, arrays, found)

@@ -17,6 +17,7 @@ def run(run: Run) -> Outcome:
     settings = run.settings
     average = run.recorder.average("dark", settings.dark_frames, settings.settle_frames)
     frame = next(run.recorder.stream("dark"))
+    run.show({"dark": average.mean})
     hot = (average.mean > HOT_COUNTS).any(axis=0)
     quiet = average.mean[:, ~hot]
     if quiet.size == 0 or float(quiet.mean()) > run.limits.max_dark_counts:

@@ -19,6 +19,7 @@ def run(run: Run) -> Outcome:
     good = run.arrays("scan")["good"]
     modelled = kernels.flat_model(stored(run), x0_um, "full")
     ratio = (group_means(average.mean, good) / modelled)[..., live_rows(good)]
+    run.show({"ratio": ratio})
     mismatch = float(np.abs(np.median(ratio, axis=-1) - 1).max())
     if not mismatch <= run.limits.max_flat_mismatch:
         raise run.fail(
@@ -28,4 +29,4 @@ def run(run: Run) -> Outcome:
             "warm up, calibrate again",
         )
     values = {"frames": float(frames), "mismatch": mismatch}
-    return Outcome(values, {"flat": average.mean}, f"{100 * mismatch:.1f} % off the fitted curves")
+    return Outcome(values, {"flat": average.mean, "ratio": ratio}, f"{100 * mismatch:.1f} % off the fitted curves")

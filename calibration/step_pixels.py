@@ -13,6 +13,7 @@ def run(run: Run) -> Outcome:
     average = run.recorder.average("pixels", settings.pixel_frames, settings.settle_frames)
     kinds = pixel_kinds(average, run.arrays("dark")["hot"].astype(bool))
     good = usable(kinds)
+    run.show({"kinds": kinds})
     bad, dead_rows = float((kinds > 0).mean()), 1.0 - float(live_rows(good).mean())
     if bad > limits.max_bad_pixels or dead_rows > limits.max_dead_rows:
         raise run.fail(

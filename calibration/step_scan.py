@@ -30,6 +30,7 @@ def run(run: Run) -> Outcome:
     fano = np.divide(scatter, summed, out=np.zeros_like(summed), where=summed > 0)
     refined = np.ascontiguousarray(good * good_pixels(total / np.float32(len(positions)), fano))
     added = int(good[0].sum(dtype=np.int64) - refined[0].sum(dtype=np.int64))
+    run.show({"positions_um": positions, "means": np.stack(means), "good": refined})
     bad = 1.0 - float(refined[0].mean())
     if bad > run.limits.max_bad_pixels:
         raise run.fail(

@@ -25,12 +25,18 @@ def linearity(run: Run) -> Outcome:
         mine = [k for k, other in enumerate(names) if other == name]
         thickness = np.asarray([STRIPS["wedges"][k][1] for k in mine])
         wedges[name] = WedgeSteps(thickness, signals[..., mine], sd[..., mine])
+    arrays: dict[str, Any] = {}
+    for name, wedge in wedges.items():
+        arrays |= {f"{name}_thickness_mm": wedge.thickness_mm, f"{name}_signals": wedge.signals, f"{name}_sd": wedge.sd}
+    run.show(arrays)
     try:
         correction = fit_linearisation(list(wedges.values()))
     except ValueError as error:
         raise run.fail(
             str(error), "Clean the wedges, lay them with the thin step first, and calibrate again"
         ) from error
+    arrays |= {"coefficients": correction.coefficients, "limit": correction.limit}
+    run.show(arrays)
     before, after = _bends(wedges, None), _bends(wedges, correction)
     if after[ATTENUATION] > run.limits.max_bend:
         raise run.fail(
@@ -40,9 +46,6 @@ def linearity(run: Run) -> Outcome:
         )
     values = {"bend_attenuation_before": before[ATTENUATION], "bend_attenuation": after[ATTENUATION],
               "bend_dark_field_before": before[DARK_FIELD], "bend_dark_field": after[DARK_FIELD]}  # fmt: skip
-    arrays: dict[str, Any] = {"coefficients": correction.coefficients, "limit": correction.limit}
-    for name, wedge in wedges.items():
-        arrays |= {f"{name}_thickness_mm": wedge.thickness_mm, f"{name}_signals": wedge.signals, f"{name}_sd": wedge.sd}
     return Outcome(values, arrays, f"−ln t bends by {100 * after[ATTENUATION]:.1f} % at most, linearised")
 
 
@@ -102,6 +105,7 @@ def verification(run: Run) -> Outcome:
         "dark_field_paper": paper.mean[1], "dark_field_limit": dark_limit,
         "t_sd": found.sd[0], "dark_field_sd": found.sd[1],
     }  # fmt: skip
+    run.show(arrays)
     off_t, off_dark = np.abs(t - certificate.t) / t_limit, np.abs(dark - certificate.dark_field) / dark_limit
     values = {
         "blocks": float(t.shape[1]),

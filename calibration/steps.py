@@ -48,7 +48,9 @@ FULL_STEPS: dict[str, str] = {
     "regions": "reference samples in the ratio space",
     "verification": "phantom that no fit has seen",
 }
-TITLES = STEPS | FULL_STEPS
+#: What ``darklane calibrate --stepped`` adds: the tray once more, at rest under a mask that is stepped.
+STEPPED_STEPS: dict[str, str] = {"stepped": "reference tray at rest, mask stepped"}
+TITLES = STEPS | STEPPED_STEPS | FULL_STEPS
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,11 @@ class Settings:
     tray_timeout_s: float = 120.0
     tray_passes: int = 1
     lead_air_mm: float = 6.0
+    #: Static acquisition: places of the mask about the working point, µm, frames at each, stops along the tray. With
+    #: these no curve of the 4-way mask is sampled towards its near neighbour, 45 µm away.
+    stepped_um: tuple[float, ...] = (-10.0, 0.0, 10.0, 20.0)
+    stepped_frames: int = 100
+    stepped_stops: int = 3
 
 
 @dataclass(frozen=True)
@@ -131,5 +138,7 @@ class Limits:
     max_t_error: float = 0.01
     max_dark_field_error: float = 0.05
     max_outside: float = 0.0
+    #: Static against moving: t as in the verification; τ² of a plate, µm²; both beside 3 σ.
+    max_stepped_dark_field_um2: float = 1.0
     #: Scatter of the plates' offsets about the prior, beyond what their own uncertainty explains.
     max_prior_sd: float = 0.03

@@ -61,7 +61,7 @@ def record_tray(
     recorder.drain()
     started_at = next(recorder.stream("tray")).encoder_stop
     belt.start_belt()
-    entry = _wait_for_entry(recorder, belt, started_at, scanner, settings, tick, tray.name)
+    entry = wait_for_entry(recorder, belt, started_at, scanner, settings, tick, tray.name)
     lead_um = entry.encoder * scanner.encoder_um + scanner.barrier_to_beam_mm * 1e3
     origin_um = lead_um - settings.lead_air_mm * 1e3
     # While the last column of the detector still adds to the last plate, the first one is that much further on.
@@ -100,7 +100,7 @@ def _batches(recorder: Recorder) -> Iterator[list[Frame]]:
         yield list(islice(stream, _BATCH))
 
 
-def _wait_for_entry(
+def wait_for_entry(
     recorder: Recorder,
     belt: Belt,
     started_at: int,
@@ -108,17 +108,19 @@ def _wait_for_entry(
     settings: Settings,
     tick: Callable[[float], None],
     name: str,
+    step: str = "tray",
 ) -> BeltEvent:
+    """The event of what passes the light barrier next; :class:`CalibrationError` of ``step`` when nothing comes."""
     frames = int(settings.tray_timeout_s * scanner.frame_rate_hz)
     travelled = 0
-    for frame in islice(recorder.stream("tray"), frames):
+    for frame in islice(recorder.stream(step), frames):
         travelled = frame.encoder_stop - started_at
         tick(0.0)
         for event in belt.poll():
             if event.kind == "bag_entry" and event.encoder >= started_at:
                 return event
     raise CalibrationError(
-        "tray",
+        step,
         f"no tray at the light barrier within {settings.tray_timeout_s:g} s (the belt moved "
         f"{travelled * scanner.encoder_um / 1e3:.0f} mm)",
         f"Put the {name} on the belt before the light barrier"

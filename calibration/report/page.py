@@ -31,8 +31,9 @@ img{max-width:100%}
 def write_report(session: Session, folder: Path, *, pdf: bool = True) -> Path:
     """Write ``report.html`` (and ``report.pdf``) into the session's folder; returns the HTML file.
 
-    ``folder``: the calibration folder with all bundles, for the history. A step that was not run or whose arrays
-    cannot be read has a sentence instead of a plot: a report of a broken run is what an engineer needs most.
+    ``folder``: the calibration folder with all bundles, for the history. A step that failed is drawn from what it had
+    measured; one that was not run, or whose arrays cannot be read, has a sentence instead of a plot: a report of a
+    broken run is what an engineer needs most.
     """
     drawn = [(step, *_draw(session, step)) for step in session.record.steps]
     history = results.history(entries(folder))
@@ -55,6 +56,10 @@ def write_report(session: Session, folder: Path, *, pdf: bool = True) -> Path:
 
 #: Plots of each step, drawn from its arrays; a step may have several.
 _PLOTS: dict[str, tuple[Callable[[plots.Arrays], Figure], ...]] = {
+    "dark": (plots.dark,),
+    "scan": (plots.scan,),
+    "flat": (plots.flat,),
+    "stepped": (results.stepped,),
     "pixels": (plots.pixels,),
     "beam": (plots.beam,),
     "align": (plots.alignment,),
@@ -67,7 +72,7 @@ _PLOTS: dict[str, tuple[Callable[[plots.Arrays], Figure], ...]] = {
 
 def _draw(session: Session, step: StepRecord) -> tuple[list[Figure], str]:
     """Figures of one step, or a sentence on why there are none."""
-    if step.state != "passed":
+    if step.state == "pending":
         return [], ""
     try:
         arrays = session.arrays(step.step)
@@ -75,9 +80,13 @@ def _draw(session: Session, step: StepRecord) -> tuple[list[Figure], str]:
             return [plots.working_point(arrays, step.values.get("working_point_um"))], ""
         if step.step == "prior":
             return [plots.offset_prior(session.arrays("tray"), arrays)], ""
+        if step.step == "tray" and step.state == "failed":
+            return [plots.offset_prior(arrays, {})], ""
         return [plot(arrays) for plot in _PLOTS.get(step.step, ())], ""
     except (SessionError, KeyError, IndexError, ValueError) as error:
-        return [], f"no plot: {error}"
+        # Nothing to draw is no news where a step failed before it had measured anything.
+        nothing = step.state == "failed" and not (session.folder / f"{step.step}.npz").is_file()
+        return [], "nothing was measured in this step" if nothing else f"no plot: {error}"
 
 
 def _head(session: Session) -> str:

@@ -47,6 +47,45 @@ def pixels(arrays: Arrays) -> Figure:
     return figure
 
 
+def dark(arrays: Arrays) -> Figure:
+    """Counts with the tube off: how many pixels count how often."""
+    figure, axes = grid(1, height=2.4)
+    counts = arrays["dark"].reshape(len(BINS), -1)
+    edges = np.concatenate([[0.0], np.logspace(-2, max(0.0, float(np.log10(counts.max() + 1.0))), 40)])
+    for b, name in enumerate(BINS):
+        axes[0, 0].stairs(np.histogram(counts[b], edges)[0], edges, color=COLOURS[b], label=f"{name} bin")
+    axes[0, 0].set(
+        xscale="symlog", yscale="symlog", xlabel="counts per frame", ylabel="pixels", title="with the tube off"
+    )
+    axes[0, 0].legend(fontsize=8)
+    return figure
+
+
+def scan(arrays: Arrays) -> Figure:
+    """Mean of every group over the fine scan, low bin, and the pixels that are not used."""
+    figure, axes = grid(2, height=2.6)
+    for g in range(GROUPS):
+        axes[0, 0].plot(
+            arrays["positions_um"], arrays["means"][:, g, 0].mean(axis=-1), color=f"C{g}", label=f"group {g}"
+        )
+    axes[0, 0].set(xlabel="mask position, µm", ylabel="counts", title="mean over the rows, low bin")
+    axes[0, 0].legend(fontsize=7)
+    axes[0, 1].imshow(arrays["good"][0].T, aspect="auto", interpolation="nearest", cmap="gray", vmin=0, vmax=1)
+    axes[0, 1].set(xlabel="row", ylabel="column", title="pixels that are not used: black")
+    return figure
+
+
+def flat(arrays: Arrays) -> Figure:
+    """The flat over the fitted curves, by row."""
+    figure, axes = grid(len(BINS), height=2.4)
+    for b, name in enumerate(BINS):
+        for g in range(GROUPS):
+            axes[0, b].plot(arrays["ratio"][g, b], color=f"C{g}", linewidth=0.8, label=f"group {g}")
+        axes[0, b].set(xlabel="live row", ylabel="flat over the curves", title=f"{name} bin")
+    axes[0, 0].legend(fontsize=7, ncols=2)
+    return figure
+
+
 def beam(arrays: Arrays) -> Figure:
     """Profile of the beam over the field, and counts against tube current."""
     figure, axes = grid(2)
@@ -89,9 +128,11 @@ def curves(arrays: Arrays) -> Figure:
     for panel, below, row in zip(axes[0], axes[1], rows, strict=True):
         for g in range(GROUPS):
             measured = means[:, g, 0, row]
-            fitted = _curve(arrays, positions, g, row)
             colour = f"C{g}"
             panel.plot(positions, measured, ".", color=colour, markersize=4)
+            if "area" not in arrays:  # nothing was fitted
+                continue
+            fitted = _curve(arrays, positions, g, row)
             panel.plot(positions, fitted, color=colour, linewidth=0.9, label=f"group {g}")
             below.plot(
                 positions, 100 * (measured - fitted) / means[:, :, 0, row].max(), ".-", color=colour, linewidth=0.6
@@ -99,7 +140,8 @@ def curves(arrays: Arrays) -> Figure:
         panel.set(title=f"row {row}, low bin", xlabel="mask position, µm", ylabel="counts")
         below.set(xlabel="mask position, µm", ylabel="residual, % of peak")
         below.axhline(0, color="#999999", linewidth=0.5)
-    axes[0, 0].legend(fontsize=7)
+    if "area" in arrays:
+        axes[0, 0].legend(fontsize=7)
     return figure
 
 
@@ -118,6 +160,9 @@ def _curve(arrays: Arrays, positions: npt.NDArray[Any], group: int, row: int) ->
 
 def visibility(arrays: Arrays) -> Figure:
     """Visibility of each group over the field, both bins."""
+    if "visibility" not in arrays:
+        seen = arrays["means"].max(axis=0), arrays["means"].min(axis=0)
+        arrays = {"visibility": ((seen[0] - seen[1]) / np.maximum(seen[0] + seen[1], 1e-9)).transpose(1, 2, 0)}
     figure, axes = grid(len(BINS), height=2.4)
     for b, name in enumerate(BINS):
         for g in range(GROUPS):
@@ -143,18 +188,23 @@ def working_point(arrays: Arrays, chosen_um: float | None) -> Figure:
 
 
 def offset_prior(tray: Arrays, prior: Arrays) -> Figure:
-    """Offset against transmission of the plates, and what is left beside the fitted prior."""
-    fitted = OffsetPrior(prior["coefficients"], prior["sd"])
+    """Offset against transmission of the plates, and what is left beside the fitted prior, if one was fitted."""
     t, o, sd = tray["t"], tray["o"], tray["sd_o"]
-    away = o - predict_offset(fitted, t)
     figure, axes = grid(2)
     for b, name in enumerate(BINS):
         axes[0, 0].errorbar(t[b], o[b], sd[b], fmt="o", markersize=3, color=COLOURS[b], label=f"{name} bin")
+        if "coefficients" not in prior:
+            axes[0, 1].plot(tray["chi2"][b], "o", color=COLOURS[b], markersize=3)
+            axes[0, 1].set(xlabel="plate", ylabel="reduced χ²", title="uniformity of the plates")
+            continue
+        fitted = OffsetPrior(prior["coefficients"], prior["sd"])
+        away = o - predict_offset(fitted, t)
         axes[0, 1].errorbar(t[b], away[b], sd[b], fmt="o", markersize=3, color=COLOURS[b], capsize=2)
         axes[0, 1].axhspan(-fitted.sd[b], fitted.sd[b], color=COLOURS[b], alpha=0.12)
     axes[0, 0].set(xlabel="transmission t", ylabel="offset o", title="plates of the reference tray")
     axes[0, 0].legend(fontsize=8)
-    axes[0, 1].set(xlabel="transmission t", ylabel="o − prior", title="beside the prior, ±1 σ shaded")
+    if "coefficients" in prior:
+        axes[0, 1].set(xlabel="transmission t", ylabel="o − prior", title="beside the prior, ±1 σ shaded")
     return figure
 
 

@@ -22,13 +22,13 @@ def wedges(arrays: Arrays) -> list[str]:
 
 def linearity(arrays: Arrays) -> Figure:
     """Signals of the step wedges against thickness, measured and linearised, with the residual non-linearity."""
-    correction = Linearisation(arrays["coefficients"], arrays["limit"])
+    correction = Linearisation(arrays["coefficients"], arrays["limit"]) if "coefficients" in arrays else None
     figure, axes = grid(len(SIGNALS))
     for s, panel in enumerate(axes[0]):
         texts = []
         for k, name in enumerate(wedges(arrays)):
             z, signals, sd = arrays[f"{name}_thickness_mm"], arrays[f"{name}_signals"], arrays[f"{name}_sd"]
-            straight = linearise(correction, signals)
+            straight = signals if correction is None else linearise(correction, signals)
             panel.plot(z, signals[s, 0], "o", color=f"C{k}", markersize=3, label=name)
             panel.plot(z, straight[s, 0], "-", color=f"C{k}", linewidth=0.9)
             texts.append(
@@ -73,6 +73,23 @@ def verification(arrays: Arrays) -> Figure:
             panel.set(ylabel="(found − true) / limit", title=f"{quantity.replace('_', '-')}, model {model}")
             panel.set_xticks(order, labels, rotation=90, fontsize=6)
     axes[0, 0].legend(fontsize=7)
+    return figure
+
+
+def stepped(arrays: Arrays) -> Figure:
+    """Plates at rest under a stepped mask against the moving scan: transmission, and dark-field, which is none."""
+    figure, axes = grid(2)
+    order = np.arange(len(arrays["plates"]))
+    for b, name in enumerate(BINS):
+        t, moving, sd = arrays["t"][b], arrays["t_moving"][b], arrays["t_sd"][b]
+        axes[0, 0].errorbar(order, 100 * (t / moving - 1), 100 * sd / moving, fmt="o", color=COLOURS[b], markersize=4)
+        dark = arrays["dark_field"][b], arrays["dark_field_sd"][b]
+        axes[0, 1].errorbar(order, *dark, fmt="o", color=COLOURS[b], markersize=4, label=f"{name} bin")
+    for panel, label in ((axes[0, 0], "t at rest over moving − 1, %"), (axes[0, 1], "τ² at rest, µm²")):
+        panel.axhline(0, color="#999999", linewidth=0.5)
+        panel.set_xticks(order, [str(n) for n in arrays["names"]], rotation=90, fontsize=6)
+        panel.set(ylabel=label)
+    axes[0, 1].legend(fontsize=7)
     return figure
 
 

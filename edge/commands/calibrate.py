@@ -17,6 +17,7 @@ from calibration.bundle import Bundle
 from calibration.certificate import Certificate, CertificateError, read
 from calibration.devices import AXES, Devices
 from calibration.manifest import DeviceIdentity, Manifest
+from calibration.routine import Step
 from calibration.session import Session
 from calibration.steps import CalibrationError, Limits, Report, Settings
 from edge.commands import options
@@ -42,6 +43,9 @@ def calibrate(
     full: Annotated[
         bool, typer.Option("--full", help="Also wedges, reference samples and the verification phantom.")
     ] = False,
+    stepped: Annotated[
+        bool, typer.Option("--stepped", help="Also the tray at rest under a stepped mask, against the moving scan.")
+    ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Repeat every step of an interrupted run too.")] = False,
     emulate: Annotated[bool, typer.Option("--emulate", help="Start an emulated scanner for this run.")] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="With --emulate: which scanner.")] = 1,
@@ -59,18 +63,24 @@ def calibrate(
     settings = configuration(config, state_dir)
     if misaligned and not emulate:
         fail("--misaligned is for the emulated scanner: add --emulate")
+    steps = sequence.steps_of(full=full, stepped=stepped)
     view = View(options.console(stderr=json_))
+    session: Session | None = None
     started = time.monotonic()
     try:
         with ExitStack() as stack:
             stack.enter_context(view)
             if emulate:
-                settings = EmulatedRun.configuration(settings, seed, misaligned=misaligned, full=full)
-            session = _session(settings, fresh, full=full)
+                settings = EmulatedRun.configuration(
+                    settings, seed, misaligned=misaligned, apart=len(steps) > len(sequence.BASIC)
+                )
+            session = _session(settings, fresh, steps)
             if emulate:
                 stack.enter_context(EmulatedRun(settings, session))
-            bundle = _on_devices(settings, session, view, full=full)
+            bundle = _on_devices(settings, session, view, steps)
     except CalibrationError as error:
+        if report and session is not None:
+            print_report(view.console, session, settings.state_dir / "calibration")
         fail(f"{error}. {_UNCHANGED}", 1)
     except EmulatorError as error:
         fail(f"{error}\n{_UNCHANGED}", 1)
@@ -85,10 +95,10 @@ def calibrate(
     seconds = time.monotonic() - started
     exposures = sum(step.exposures for step in session.record.steps)
     if json_:
-        steps = {step.step: step.values for step in session.record.steps}
+        values = {step.step: step.values for step in session.record.steps}
         summary = {"calibration_id": bundle.id, "file": str(path), "session": str(session.folder),
                    "seconds": round(seconds, 1), "exposures": exposures}  # fmt: skip
-        typer.echo(json.dumps(summary | steps))
+        typer.echo(json.dumps(summary | values))
     else:
         print_summary(view.console, session)
         line = f"{bundle.id} is active ({path}); {exposures} exposures, {seconds:.0f} s"
@@ -97,11 +107,11 @@ def calibrate(
         print_report(view.console, session, folder)
 
 
-def _session(settings: Config, fresh: bool, *, full: bool) -> Session:
+def _session(settings: Config, fresh: bool, steps: dict[str, Step]) -> Session:
     return sequence.session_for(
         settings.state_dir / "calibration",
         settings.scanner,
-        steps=sequence.FULL if full else sequence.BASIC,
+        steps=steps,
         settings=_settings(settings),
         limits=_limits(settings),
         about=_about(settings),
@@ -122,8 +132,8 @@ def _limits(settings: Config) -> Limits:
     return Limits(**given)  # type: ignore[arg-type]
 
 
-def _on_devices(settings: Config, session: Session, view: View, *, full: bool) -> Bundle:
-    certificate = _certificate(settings) if full else None
+def _on_devices(settings: Config, session: Session, view: View, steps: dict[str, Step]) -> Bundle:
+    certificate = _certificate(settings) if "verification" in steps else None
     detector, scanner, motion = settings.detector, settings.scanner, settings.motion
     axes = {name: motion.axes[name].model_dump() for name in AXES}
     controllers = {
@@ -158,7 +168,7 @@ def _on_devices(settings: Config, session: Session, view: View, *, full: bool) -
             scanner,
             session,
             progressed,
-            steps=sequence.FULL if full else sequence.BASIC,
+            steps=steps,
             settings=_settings(settings),
             limits=_limits(settings),
             about=about.model_copy(update={"devices": devices}),

@@ -16,10 +16,16 @@ from edge.emulated import EmulatedScanner
 ROTATION_MRAD, PLACE_UM, DRIFT_PER_MIN = 2.0, 30.0, 0.03
 #: Half a percent of bad pixels.
 DEAD, HOT = 0.003, 0.002
-#: Free belt behind each item of a full run, mm: the belt stops between them.
+#: Free belt behind each item of a run with several, mm: the belt stops between them.
 GAP_MM = 120.0
 #: What each step wants on the belt, in their order.
-ON_THE_BELT = {"tray": "tray", "linearity": "wedges", "regions": "samples", "verification": "phantom"}
+ON_THE_BELT = {
+    "tray": "tray",
+    "stepped": "tray",
+    "linearity": "wedges",
+    "regions": "samples",
+    "verification": "phantom",
+}
 #: Certificate of the simulated phantom.
 CERTIFICATE = ("firmware_bridge.emulator.data", "phantom.json")
 
@@ -33,9 +39,12 @@ class EmulatedRun:
         self.scanner: EmulatedScanner | None = None
 
     @staticmethod
-    def configuration(config: Config, seed: int, *, misaligned: bool, full: bool) -> Config:
-        """``config`` for scanner ``seed``, put out of place when ``misaligned``; what its table says itself stays."""
-        table: dict[str, Any] = {"bag_gap_mm": GAP_MM} if full else {}
+    def configuration(config: Config, seed: int, *, misaligned: bool, apart: bool) -> Config:
+        """``config`` for scanner ``seed``, put out of place when ``misaligned``; what its table says itself stays.
+
+        ``apart``: several items come, and the belt stops between them.
+        """
+        table: dict[str, Any] = {"bag_gap_mm": GAP_MM} if apart else {}
         if misaligned:
             chance = random.Random(seed)  # noqa: S311 - not a secret
             table |= {

@@ -72,7 +72,13 @@ def draw_scene(scanner: Scanner, settings: EmulatorSettings, scene: scenes.Scene
 
 def prepare(scanner: Scanner, settings: EmulatorSettings, item: PlanItem, masks: Alignment | float) -> PreparedScene:
     """Draw the item's scene and compute its mean counts with the masks as given; takes about a second."""
-    canvas, scene = draw(scanner, settings, item)
+    return computed(*draw(scanner, settings, item), settings, masks)
+
+
+def computed(
+    canvas: forward.Canvas, scene: scenes.Scene, settings: EmulatorSettings, masks: Alignment | float
+) -> PreparedScene:
+    """Mean counts of a scene that was drawn, with the masks as given."""
     return PreparedScene(
         length_um=scene.length_mm * 1e3,
         u0_um=canvas.u0_um,

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from firmware_bridge.emulator import devices
+from firmware_bridge.emulator import devices, forward, render, scenes
 from firmware_bridge.emulator.alignment import Alignment
 from firmware_bridge.emulator.clock import FrameClock
 from firmware_bridge.emulator.detector_device import DetectorDevice, Exposure, Target
@@ -19,9 +19,9 @@ from firmware_bridge.emulator.fault_player import FaultPlayer
 from firmware_bridge.emulator.fault_script import Script
 from firmware_bridge.emulator.faults import StreamFaults
 from firmware_bridge.emulator.lane_file import LaneFile
-from firmware_bridge.emulator.plan import Plan
-from firmware_bridge.emulator.render import FrameRenderer
-from firmware_bridge.emulator.scene_supply import SceneSupply
+from firmware_bridge.emulator.plan import Plan, PlanItem
+from firmware_bridge.emulator.render import FrameRenderer, PreparedScene
+from firmware_bridge.emulator.scene_supply import SAME_MASK_UM, SceneSupply
 from firmware_bridge.emulator.world import World
 
 _LOG = logging.getLogger(__name__)
@@ -71,6 +71,9 @@ class Rig:
         self._detector = DetectorDevice(
             self._settings.host, self._settings.port, scanner.rows, rate, seed=settings.seed
         )
+        #: Masks that the scenes on the belt were computed for, and what they were computed from.
+        self._drawn_for: Alignment | None = None
+        self._canvases: dict[PlanItem, tuple[forward.Canvas, scenes.Scene]] = {}
         self._scenes = SceneSupply(plan.items, scanner, config)
         self.clock = FrameClock(1.0 / rate, time.monotonic())
         self._wall_offset_s = time.time() - time.monotonic()
@@ -139,6 +142,8 @@ class Rig:
         if masks.distance_um(self._masks, self._lane.scanner) > MASK_STEP_UM:
             self._masks, self._mask_moved_s = masks, now
             self._renderer.set_mask(masks)
+        if self.devices.at_rest and not self.devices.belt.moving:
+            self._redraw(masks)
         rested = self.devices.at_rest and now - self._mask_moved_s > MASK_REST_S
         if not rested or not self.world.room:
             return
@@ -148,7 +153,26 @@ class Rig:
             if placed.item.kind != "tray":
                 self._player.placed(placed.lead_um, now)
             self._bags += placed.item.kind not in CALIBRATION_ITEMS
+            self._drawn_for = masks
             self._scenes.take(self._alignment())
+
+    def _redraw(self, masks: Alignment) -> None:
+        """The mask is stepped over something at rest: what lies in view is computed for the masks as they stand now.
+
+        While that lasts, no frame is sent; under a moving belt scenes stay as they were put on it.
+        """
+        scanner, settings = self._lane.scanner, self._lane.emulator
+        if self._drawn_for is None or masks.distance_um(self._drawn_for, scanner) <= SAME_MASK_UM:
+            return
+
+        def make(item: PlanItem) -> PreparedScene:
+            if item not in self._canvases:
+                self._canvases = {item: render.draw(scanner, settings, item)}
+            canvas, scene = self._canvases[item]
+            return render.computed(canvas, scene, settings, masks)
+
+        self.world.redraw(make)
+        self._drawn_for = masks
 
     def _alignment(self) -> Alignment:
         settings = self._lane.emulator

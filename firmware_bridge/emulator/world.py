@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, Protocol
 
 from firmware_bridge.emulator.plan import Faults, PlanItem
@@ -109,6 +110,10 @@ class World:
         self._edges += (("entry", placed), ("exit", placed))
         self._placed.append(placed)
         return placed
+
+    def redraw(self, make: Callable[[PlanItem], PreparedScene]) -> None:
+        """Give everything that may be in view the scene that ``make`` computes for its item."""
+        self._placed = [replace(placed, scene=make(placed.item)) for placed in self._placed]
 
     def advance(self, moving: bool) -> tuple[float, float]:
         """One frame: returns belt travel at its start and stop, µm (equal when the belt stands)."""

@@ -92,6 +92,7 @@ class ScriptedScanner:
     dead_fraction: float = 0.0
     shift_um: float = 0.0
     tray_waits: bool = True
+    second_tray: bool = False
     running: bool = False
     starts: int = 0
     travel: float = 1000.0
@@ -106,6 +107,8 @@ class ScriptedScanner:
     _events: list[Event] = field(default_factory=list)
     _entry: float | None = None
     _left: bool = False
+    #: A tray lies so far up the belt, counts; the second one comes with the next start of the belt.
+    _next_entry: float = 21_000.0
 
     def __post_init__(self) -> None:
         self.places = dict.fromkeys(AXES, 0.0)
@@ -139,6 +142,9 @@ class ScriptedScanner:
     # The belt.
     def start_belt(self) -> None:
         self.starts += 1
+        if self._left and self.second_tray:
+            self._entry, self._left, self.second_tray = None, False, False
+            self._next_entry = self.travel + 20_000
         self.running = not self.belt_dead
 
     def stop_belt(self) -> None:
@@ -174,7 +180,7 @@ class ScriptedScanner:
     def _advance(self) -> None:
         """Move the belt by one frame; the tray passes the light barrier after 20 mm."""
         self.travel += self.scanner.step_um / self.scanner.encoder_um
-        if self._entry is None and self.travel > 21_000 and self.tray_waits:
+        if self._entry is None and self.travel > self._next_entry and self.tray_waits:
             self._entry = self.travel
             self._events.append(Event("bag_entry", round(self._entry), "tray"))
         if self._entry is not None and not self._left and self.travel > self._entry + self.tray_mm * 1e3:

@@ -214,3 +214,32 @@ def test_what_is_not_gone_on_with(good: Good, tmp_path: Path) -> None:
     assert sequence.session_for(tmp_path, SCANNER, fresh=True).folder != session.folder
     session.record.bundle_id = "cal-0"
     assert not resumable(session, SCANNER, Settings(), Limits(), now)
+
+
+def test_plates_at_rest_under_a_stepped_mask_are_those_of_the_moving_scan(tmp_path: Path) -> None:
+    scanner = ScriptedScanner(second_tray=True)
+    settings = Settings(**(QUICK.__dict__ | {"stepped_frames": 60, "stepped_stops": 2}))
+    steps = sequence.steps_of(stepped=True)
+    session = sequence.session_for(tmp_path, SCANNER, steps=steps, settings=settings)
+
+    def calibrate() -> Bundle:
+        return sequence.calibrate(
+            scanner.devices(), SCANNER, session, lambda report: None, steps=steps, settings=settings, tray=TRAY
+        )
+
+    made = calibrate()
+    found = session.step("stepped").values
+    assert found["plates"] >= 2
+    assert found["over_limit"] < 1
+    assert found["t_difference"] < 0.03
+    assert scanner.x_um == pytest.approx(session.step("align").values["m1_x_um"] + X0_UM)
+    assert [step.step for step in made.manifest.steps][-1] == "stepped"
+    # Another moving scan than this one: the step stops and keeps what it saw for the report.
+    tray = session.arrays("tray")
+    session.passed("tray", session.step("tray").values, tray | {"t": 1.1 * tray["t"]})
+    session.step("stepped").state = "pending"
+    scanner.second_tray = True
+    with pytest.raises(CalibrationError, match=r"at rest has t = .* the moving scan") as caught:
+        calibrate()
+    assert caught.value.step == "stepped"
+    assert session.arrays("stepped")["t"].shape[0] == 2
