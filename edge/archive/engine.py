@@ -17,11 +17,11 @@ from functools import partial
 from pathlib import Path
 
 from edge.archive import layout
+from edge.archive.derived import Derived
 from edge.archive.hdf5 import BagWriter, SlabMismatch
 from edge.archive.late import add_late_verdict, is_known
 from edge.archive.provenance import Provenance, describe
 from edge.archive.reader import BagFileError
-from edge.archive.sheet import write_sheet
 from edge.archive.tail import SpoolTail
 from edge.config import Config
 from edge.messages import Arrays, ImageSlab, Verdict
@@ -59,10 +59,10 @@ class Archive:
     ) -> None:
         self.folder = config.state_dir / "archive"
         self.counters: OrderedDict[str, int] = OrderedDict()
-        self._config = config
         self._log = log or logging.getLogger("archive")
         self._clock = clock
         self._provenance: Provenance = describe(config)
+        self._derived = Derived(config, self._log, self._count)
         self._quiet_s = config.verdict.deadline_s
         self._spool = Spool(config.state_dir / "spool")
         self._bags: OrderedDict[str, _OpenBag] = OrderedDict()
@@ -198,7 +198,7 @@ class Archive:
         self._count("bags")
         self._spool_done(bag_id)
         self._log.info("bag %s archived (%s)", bag_id, bag.verdict.decision.value if bag.verdict else "no verdict")
-        self._sheet(path)
+        self._derived.write(path)
         return path
 
     def _spool_done(self, bag_id: str) -> None:
@@ -217,17 +217,7 @@ class Archive:
             return
         if added:
             self._count("late_verdicts")
-            self._sheet(path)
-
-    def _sheet(self, path: Path) -> None:
-        if not self._config.archive.sheets:
-            return
-        try:
-            write_sheet(path)
-        except Exception:
-            # A picture that cannot be drawn must not cost the lane its archive.
-            self._count("failed_sheets")
-            self._log.exception("no sheet for %s", path)
+            self._derived.write(path)
 
     def _give_up(self, bag_id: str, bag: _OpenBag, error: Exception) -> None:
         # h5py reports some failed writes as RuntimeError.
@@ -240,5 +230,5 @@ class Archive:
             bag.writer.abort()
             bag.writer = None
 
-    def _count(self, name: str) -> None:
-        self.counters[name] = self.counters.get(name, 0) + 1
+    def _count(self, name: str, amount: int = 1) -> None:
+        self.counters[name] = self.counters.get(name, 0) + amount

@@ -219,7 +219,7 @@ def test_sheets_are_drawn_and_a_failing_one_costs_nothing(tmp_path: Path, monkey
     def fail(path: Path) -> None:
         raise MemoryError("no room for a picture")
 
-    monkeypatch.setattr("edge.archive.engine.write_sheet", fail)
+    monkeypatch.setattr("edge.archive.derived.write_sheet", fail)
     lane.bag = bag(bag_id="bag-0002")
     lane.images()
     lane.spooled()
