@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from edge.inference.planes import PLANES
+from edge.inference.planes import PLANES, VALID
 from kernels.types import F32, U8
 from training.dataset.scan_file import BENIGN, CLUTTER, NOTHING, THREAT
 from training.fit_network.inputs import Inputs, Store
 from training.networks.grain_net import STRIDE
 
+Bool = npt.NDArray[np.bool_]
 #: A cell is a threat from this share of threat pixels on, and not one below the other; in between it is not judged.
 MOST, LEAST = 0.6, 0.1
 #: A crop is labelled a threat from this many threat cells on.
@@ -59,13 +61,23 @@ class Sampler:
     """Draws batches of crops from the scans ``indices`` of ``store``."""
 
     def __init__(
-        self, store: Store, indices: Sequence[int], names: Sequence[str], size: int, *, on_sample: float, flip: bool
+        self,
+        store: Store,
+        indices: Sequence[int],
+        names: Sequence[str],
+        size: int,
+        *,
+        on_sample: float,
+        flip: bool,
+        overlay: float,
     ) -> None:
         if size % STRIDE:
             raise ValueError(f"crop = {size} pixels is not a multiple of {STRIDE}")
         self._store, self._indices, self._size = store, list(indices), size
         self._planes = [PLANES.index(name) for name in names]
-        self._on_sample, self._flip = on_sample, flip
+        self._on_sample, self._flip, self._overlay = on_sample, flip, overlay
+        self._spreads = np.array([name.endswith(" sd") for name in names])
+        self._valid = list(names).index(VALID)
         by_value = value_weights(store, indices)
         self._weights = np.array([by_value[value] for value in sorted(by_value)], np.float32)
 
@@ -76,17 +88,13 @@ class Sampler:
         mask = np.zeros((count, size, size), np.uint8)
         outside = np.zeros((count, size, size), np.bool_)
         for k, index in enumerate(rng.choice(self._indices, count, replace=len(self._indices) < count)):
-            inputs = self._store[int(index)]
-            r0, c0 = self._corner(inputs, rng)
-            rows, columns = inputs.mask.shape
-            r1, c1 = min(r0 + size, rows), min(c0 + size, columns)
-            flip = self._flip and rng.random() < 0.5
-            part = inputs.planes[self._planes, r0:r1, c0:c1].astype(np.float32)
-            planes[k, :, : r1 - r0, : c1 - c0] = part[:, ::-1] if flip else part
-            cut = np.asarray(inputs.mask[r0:r1, c0:c1])
-            mask[k, : r1 - r0, : c1 - c0] = cut[::-1] if flip else cut
-            outside[k] = True
-            outside[k, : r1 - r0, : c1 - c0] = False
+            planes[k], mask[k], outside[k] = self._crop(int(index), rng, self._on_sample)
+            if rng.random() < self._overlay:
+                other, over, beyond = self._crop(int(rng.choice(self._indices)), rng, 0.0)
+                other[self._valid, beyond] = 1  # nothing lies there
+                planes[k] = self._laid_over(planes[k], other)
+                # The lowest number but 0 wins, as in a scan's own mask.
+                mask[k] = np.minimum(mask[k] - np.uint8(1), over - np.uint8(1)) + np.uint8(1)
         targets, values = zip(*(cell_targets(m) for m in mask), strict=True)
         target = np.stack(targets)
         target[outside.reshape(count, cells, STRIDE, cells, STRIDE).all((2, 4))] = -1
@@ -96,12 +104,38 @@ class Sampler:
         weights = self._weights[np.stack(values)] * (target >= 0)
         return Batch(planes, target, weights.astype(np.float32), labels)
 
-    def _corner(self, inputs: Inputs, rng: np.random.Generator) -> tuple[int, int]:
+    def _crop(self, index: int, rng: np.random.Generator, on_sample: float) -> tuple[F32, U8, Bool]:
+        """Planes, mask, and which pixels lie beyond the scan, of one crop."""
+        inputs, size = self._store[index], self._size
+        planes = np.zeros((len(self._planes), size, size), np.float32)
+        mask, outside = np.zeros((size, size), np.uint8), np.ones((size, size), np.bool_)
+        r0, c0 = self._corner(inputs, rng, on_sample)
+        rows, columns = inputs.mask.shape
+        r1, c1 = min(r0 + size, rows), min(c0 + size, columns)
+        way = -1 if self._flip and rng.random() < 0.5 else 1
+        planes[:, : r1 - r0, : c1 - c0] = inputs.planes[:, r0:r1, c0:c1][self._planes, ::way]
+        mask[: r1 - r0, : c1 - c0] = inputs.mask[r0:r1, c0:c1][::way]
+        outside[: r1 - r0, : c1 - c0] = False
+        return planes, mask, outside
+
+    def _laid_over(self, planes: F32, other: F32) -> F32:
+        """Two scans on top of each other: attenuation, refraction and dark-field add up, variances too.
+
+        This is what x-rays do but for beam hardening, so it makes new clutter without inventing texture.
+        """
+        spreads = self._spreads[:, None, None]
+        made: F32 = np.where(spreads, np.hypot(planes, other), planes + other)
+        valid = planes[self._valid] * other[self._valid]
+        made *= valid
+        made[self._valid] = valid
+        return made
+
+    def _corner(self, inputs: Inputs, rng: np.random.Generator, on_sample: float) -> tuple[int, int]:
         """Top left corner of a crop: around a pixel of a sample, or of anything, or anywhere."""
         rows, columns = inputs.mask.shape
         size = self._size
         r, c = int(rng.integers(rows)), int(rng.integers(columns))
-        wanted = rng.random() < self._on_sample
+        wanted = rng.random() < on_sample
         where = np.asarray(inputs.mask[::STRIDE, ::STRIDE])
         found = np.argwhere((where == THREAT) | (where == BENIGN)) if wanted else np.argwhere(where != NOTHING)
         if wanted and (where == THREAT).any() and rng.random() < 0.75:

@@ -72,7 +72,9 @@ def fit(
     torch.manual_seed(seed)
     network = GrainNet(planes, [float(chosen[name]) for name in planes], preset.width, preset.dropout)
     network = network.to(memory_format=torch.channels_last)
-    sampler = Sampler(store, fitted, planes, preset.crop, on_sample=preset.on_sample, flip=preset.flip)
+    sampler = Sampler(
+        store, fitted, planes, preset.crop, on_sample=preset.on_sample, flip=preset.flip, overlay=preset.overlay
+    )
 
     def loss_of(rng: np.random.Generator, step: int) -> Tensor:
         batch = sampler.draw(rng, preset.batch)

@@ -80,6 +80,8 @@ class GrainPreset:
     optimiser: Optimiser = OURS
     validation: float = 0.2
     flip: bool = True
+    #: Share of the crops over which part of another scan is laid: clutter that no scan had.
+    overlay: float = 0.4
     #: Weight of the bag's loss beside the cells'.
     bag_weight: float = 0.3
     #: Share of the crops that hold part of a sample, a threat or a benign one.
