@@ -49,13 +49,17 @@ class ModelBundle:
     signer: str
     origin: Path
     manifest: Manifest
-    graphs: Mapping[Precision, bytes]
+    files: Mapping[str, bytes]
     golden: GoldenVectors
+
+    def graph(self, precision: Precision) -> bytes:
+        """The ONNX file of one precision."""
+        return self.files[self.manifest.graphs[precision].file]
 
     @property
     def size(self) -> int:
         """Bytes of all graphs."""
-        return sum(len(content) for content in self.graphs.values())
+        return sum(len(self.graph(precision)) for precision in self.manifest.graphs)
 
 
 def write(folder: Path, manifest: Manifest, files: Mapping[str, bytes], keys: KeyStore) -> Path:
@@ -109,8 +113,7 @@ def load(path: Path, keys: KeyStore) -> ModelBundle:
                 "damaged, copy the bundle again"
             )
     golden = _golden(path, manifest, files[manifest.golden.file])
-    graphs = {precision: files[graph.file] for precision, graph in manifest.graphs.items()}
-    return ModelBundle(_id(digest), digest, signer, path, manifest, graphs, golden)
+    return ModelBundle(_id(digest), digest, signer, path, manifest, files, golden)
 
 
 def golden_file(golden: GoldenVectors) -> bytes:

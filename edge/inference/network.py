@@ -10,7 +10,7 @@ import numpy.typing as npt
 from edge.inference.bundle import ModelBundle, ModelBundleError
 from edge.inference.detector import Geometry
 from edge.inference.heat import HeatStream, pooled
-from edge.inference.manifest import Graph, Manifest
+from edge.inference.manifest import Graph, Manifest, Precision
 from edge.inference.planes import PLANES
 from edge.inference.runtime import Choice, Runtime, open_runtime
 from firmware_bridge.scanner import Scanner
@@ -65,15 +65,19 @@ def open_network(bundle: ModelBundle, choice: Choice, threads: int, scanner: Sca
     runtime = open_runtime(bundle, choice, threads)
     # "onnxruntime-int8" ran the graph int8; every TensorRT engine is made of the graph tensorrt.
     precision = manifest.precision if runtime.name.startswith("onnxruntime") else "tensorrt"
-    network = Network(
-        bundle, runtime, manifest.graphs[precision], np.array([PLANES.index(p) for p in manifest.inputs.planes])
-    )
+    network = connect(bundle, runtime, precision)
     try:
         check_golden(network, bundle.golden.heat[precision], bundle.golden.score[precision])
     except ModelBundleError:
         runtime.close()
         raise
     return network
+
+
+def connect(bundle: ModelBundle, runtime: Runtime, precision: Precision) -> Network:
+    """The graph ``precision`` of ``bundle`` on a runtime that holds it."""
+    wanted = np.array([PLANES.index(name) for name in bundle.manifest.inputs.planes])
+    return Network(bundle, runtime, bundle.manifest.graphs[precision], wanted)
 
 
 def wrong_pixels(manifest: Manifest, row_pitch_um: float, grid_um: float) -> str:

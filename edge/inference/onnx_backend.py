@@ -25,7 +25,7 @@ class OnnxRuntime:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(bundle.graphs[precision], options, providers=_PROVIDERS)
+            self._session = onnxruntime.InferenceSession(bundle.graph(precision), options, providers=_PROVIDERS)
         except Exception as error:  # it raises types of its own, and RuntimeError
             raise ModelBundleError(
                 f"{bundle.origin}: {file}: ONNX Runtime {onnxruntime.__version__} cannot load it "

@@ -1,0 +1,1 @@
+"""Networks joined with the material discriminator."""

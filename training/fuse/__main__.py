@@ -1,0 +1,76 @@
+"""Join a network with the material discriminator and write the fused bundle.
+
+``python -m training.fuse --bundle FOLDER --data FOLDER --out FOLDER``: each graph of the bundle gets a fusion of its
+own, fitted on a data set of the lane that neither network nor discriminator has seen. The new bundle is made to decide
+only where that tells bags apart better than the discriminator alone does; else it becomes a shadow. All is simulated.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from calibration.signing import KeyStore
+from edge.config import Inference
+from edge.inference.bundle import ModelBundle, load, write
+from edge.inference.examination import MaterialDetector
+from edge.inference.model_file import shipped
+from edge.inference.network import connect
+from edge.inference.onnx_backend import OnnxRuntime
+from training import dataset
+from training.fuse.bags import examine
+from training.fuse.fit import Bag, fused
+
+#: Targets that the lane is to find, unless told otherwise.
+TARGET_RATE = 0.9
+
+
+def fuse(bundle: ModelBundle, scans: dataset.Scans, rate: float, command: str, keys: KeyStore, out: Path) -> Path:
+    """The bundle with a fusion in every graph, written and signed; returns its path."""
+    recipe = scans.manifest.recipe
+    material = MaterialDetector(shipped(int(recipe.scanner["tube_kv"])), min_area_mm2=Inference().min_area_mm2)
+    precisions = list(bundle.manifest.graphs)
+    networks = [connect(bundle, OnnxRuntime(bundle, precision, 1), precision) for precision in precisions]
+    bags: list[list[Bag]] = []
+    for k, scan in enumerate(scans, start=1):
+        bags.append(examine(scan, scans.manifest.pixel_um, material, networks))
+        if k % 20 == 0 or k == len(scans):
+            print(f"{k} of {len(scans)} bags", flush=True)
+    seeds = f"{recipe.seed} … {recipe.seed + recipe.scans - 1}, data set {scans.manifest.sha256[:16]}…"
+    graphs, role = dict(bundle.manifest.graphs), bundle.manifest.role
+    for number, precision in enumerate(precisions):
+        rule, helps = fused([bag[number] for bag in bags], material.identity.sha256, rate, seeds, command)
+        graphs[precision] = graphs[precision].model_copy(update={"fusion": rule})
+        found = (
+            f"{rule.detections:.0%} of {rule.targets} targets, {rule.false_alarms:.0%} false alarms (cross-validated)"
+        )
+        print(f"{precision}: {found}, areas {rule.area_under_curve}, better than the discriminator alone: {helps}")
+        if precision == bundle.manifest.precision:
+            role = "active" if helps else "shadow"
+    manifest = type(bundle.manifest).model_validate(
+        bundle.manifest.model_copy(update={"graphs": graphs, "role": role}).model_dump()
+    )
+    return write(out, manifest, bundle.files, keys)
+
+
+def main() -> int:
+    """Command line of ``python -m training.fuse``."""
+    parser = argparse.ArgumentParser(prog="python -m training.fuse", description=__doc__)
+    parser.add_argument("--bundle", type=Path, required=True, help="the network's bundle")
+    parser.add_argument("--data", type=Path, required=True, help="data set of the lane that nothing was fitted on")
+    parser.add_argument("--out", type=Path, required=True, help="folder that the fused bundle is written into")
+    parser.add_argument("--keys", type=Path, help="folder of the keys; default: keys beside the bundle")
+    parser.add_argument(
+        "--rate", type=float, default=TARGET_RATE, help="share of targets to find (default %(default)s)"
+    )
+    given = parser.parse_args()
+    keys = KeyStore(given.keys or given.bundle.parent / "keys")
+    bundle, scans = load(given.bundle, keys), dataset.open(given.data)
+    print(f"{bundle.id}: {len(scans)} simulated bags, {scans.manifest.command}")
+    command = f"{scans.manifest.command} --out DATA && python -m training.fuse --data DATA --rate {given.rate:g}"
+    print(fuse(bundle, scans, given.rate, command, keys, given.out))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
