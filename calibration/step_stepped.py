@@ -129,9 +129,9 @@ def _plates(run: Run, place_mm: F64, seen: F32, flats: F32, at: F64) -> dict[int
         several = np.asarray([(columns & (group == g)).sum() for g in range(GROUPS)])
         if several.min() < LEAST_COLUMNS or rows.sum() < LEAST_ROWS:
             continue
-        summed = [_of_groups(np.where(used, counts, np.nan), columns, group) for counts in (seen, flats)]
+        sample, flat = (_of_groups(np.where(used, counts, np.nan), columns, group) for counts in (seen, flats))
         made = stepped.retrieve(
-            *summed, curves, at, frames=run.settings.stepped_frames * several, prior=prior_of(run), pitch_um=pitch
+            sample, flat, curves, at, frames=run.settings.stepped_frames * several, prior=prior_of(run), pitch_um=pitch
         )
         usable = ((made.flags & ~np.uint16(INFORMATIVE)) == 0).all(axis=0) & rows[:, None]
         if usable.any(axis=1).sum() < LEAST_ROWS:

@@ -36,9 +36,11 @@ def test_an_interrupted_step_is_pending_and_a_failed_one_says_why(tmp_path: Path
     with pytest.raises(KeyboardInterrupt), session.running("dark"):
         raise KeyboardInterrupt
     assert Session.open(session.folder).step("dark").state == "pending"
-    session.failed("dark", "too bright", "close the shutter", {"counts": 9.0})
+    session.failed("dark", "too bright", "close the shutter", {"dark": np.full(3, 9.0)})
     kept = Session.open(session.folder).step("dark")
     assert (kept.state, kept.found, kept.todo) == ("failed", "too bright", "close the shutter")
+    # Of no other use than to draw it: the step is not passed.
+    assert session.arrays("dark")["dark"][0] == 9.0
 
 
 def test_the_youngest_readable_session_is_taken_up(tmp_path: Path) -> None:
