@@ -74,12 +74,12 @@ class BagLedger:
         """Take what inference found; decides the bag, supplements it, or waits for the bag's events."""
         out = self.tick(now)
         bag = self._bags.find(found.bag_id)
+        self._recalls.heard(found, bag, self.open.values(), now)
         if bag is None:
             self._orphans[found.bag_id] = (found, now.mono + ORPHAN_NS)
             while len(self._orphans) > MAX_ORPHANS:
                 out += self._stranger(self._orphans.popitem(last=False)[1][0], now)
             return out
-        self._recalls.heard(found, bag, self.open.values(), now)
         return out + self._apply(bag, found, now)
 
     def broken_assessment(self, bag_id: str, why: str, now: Now) -> list[Action]:

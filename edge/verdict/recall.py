@@ -32,10 +32,10 @@ class Recalls:
         self._belt = belt
         self._heard_mono = 0
 
-    def heard(self, found: Assessment, bag: Bag, open_bags: Iterable[Bag], now: Now) -> None:
-        """An assessment of ``bag`` came: the lane works, and what came before this bag should have come before."""
+    def heard(self, found: Assessment, bag: Bag | None, open_bags: Iterable[Bag], now: Now) -> None:
+        """An assessment came: the lane works, and what entered before ``bag`` should have come before it."""
         self._heard_mono = now.mono
-        if found.scan_id not in ("", found.bag_id):
+        if bag is None or found.scan_id not in ("", found.bag_id):
             # A repeated scan comes out of order.
             return
         for other in open_bags:

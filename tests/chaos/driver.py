@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from edge.client import FeedClient, Gap, Renumbered
 from edge.config import Config
 from edge.lane import Lane
 from edge.messages import Verdict
 from edge.services import SERVICES
 from tests.chaos.disk import SmallDisk
 from tests.chaos.storm import Blow, Storm
-from tests.hil.conftest import small_config
+from tests.hil.conftest import free_port, small_config
 
 NAMES: Final = tuple(service.name for service in SERVICES)
 #: A disk stays full so long, real s.
@@ -28,18 +29,21 @@ FULL_S: Final = 2.0
 FLOOD: Final = 2000
 #: Archive files that are kept; the older ones go, for the disk is small.
 KEPT_FILES: Final = 6
+#: A client has so long to catch up in the end, s.
+CATCH_UP_S: Final = 30.0
 #: A lane that says nothing for so long hangs, s.
 PATIENCE_S: Final = 120.0
 
 
 @dataclass
 class Run:
-    """What a run left behind: the truth, what a subscriber heard, and what was done to the lane."""
+    """What a run left behind: the truth, what was heard on the bus and by a client, and what was done to the lane."""
 
     storm: Storm
     config: Config
     truth: list[dict[str, Any]]
     heard: list[Verdict]
+    client: list[Verdict | Gap | Renumbered]
     done: Counter[str]
     restarts: dict[str, int]
     seconds: float
@@ -54,6 +58,12 @@ def configuration(state_dir: Path, time_scale: float) -> Config:
         state_dir,
         verdict={"deadline_s": 20.0},
         archive={"sheets": False},
+        gateway={
+            "feed": f"tcp://127.0.0.1:{free_port(socket.SOCK_STREAM)}",
+            "requests": f"tcp://127.0.0.1:{free_port(socket.SOCK_STREAM)}",
+            "curve": False,
+            "requests_per_s": 100.0,
+        },
         emulator={"time_scale": time_scale, "bag_gap_mm": 30.0},
     )
 
@@ -70,6 +80,7 @@ class Driver:
         self._blows = list(storm.blows)
         self._waiting: list[tuple[float, Blow]] = []
         self._free_at: float | None = None
+        self._client_items: list[Verdict | Gap | Renumbered] = []
         self._rng = random.Random(storm.seed)  # noqa: S311
         scanner_dir.mkdir(exist_ok=True)
         # The scanner is no part of the box: what it writes is not on the box's disk.
@@ -89,7 +100,8 @@ class Driver:
         """Play the storm; AssertionError with what was said when the lane hangs."""
         heard: list[Verdict] = []
         started = last = time.monotonic()
-        with self.lane as lane:
+        gateway = self.config.gateway
+        with self.lane as lane, FeedClient(gateway.feed, gateway.requests, after=0) as client:
             assert lane.supervisor is not None
             assert lane.scanner is not None
             while not (lane.finished and not self._waiting and self._free_at is None):
@@ -97,15 +109,32 @@ class Driver:
                 heard += new
                 if new:
                     last = time.monotonic()
+                self._listen(client)
                 self._strike()
                 self._sweep()
                 assert time.monotonic() - last < PATIENCE_S, "\n".join(["the lane hangs", *self.said[-30:]])
             restarts = {name: child.restarts for name, child in lane.supervisor.children.items()}
             truth = lane.scanner.bags()
+            self._catch_up(client, max((verdict.seq for verdict in heard), default=0))
             played = self._played(lane)
         return Run(
-            self.storm, self.config, truth, heard, self.done, restarts, time.monotonic() - started, self.said, played
-        )
+            self.storm, self.config, truth, heard, self._client_items, self.done, restarts,
+            time.monotonic() - started, self.said, played,
+        )  # fmt: skip
+
+    def _listen(self, client: FeedClient) -> None:
+        while (item := client.next(0.0)) is not None:
+            if isinstance(item, Verdict | Gap | Renumbered):
+                self._client_items.append(item)
+
+    def _catch_up(self, client: FeedClient, last_seq: int) -> None:
+        """What the client has not got yet it asks for; the gateway may just have been killed."""
+        until = time.monotonic() + CATCH_UP_S
+        while time.monotonic() < until:
+            if any(isinstance(item, Verdict) and item.seq >= last_seq for item in self._client_items):
+                return
+            self.lane.step()
+            self._listen(client)
 
     def _strike(self) -> None:
         now = time.monotonic()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
+from collections.abc import Sequence
+from itertools import zip_longest
 
+from edge.client import Gap, Renumbered
 from edge.messages import Decision, Verdict
 from edge.verdict.journal import FILE_NAME
 from edge.verdict.journal_reader import JournalReader
@@ -20,13 +23,13 @@ def judge(run: Run) -> tuple[str, list[str]]:
         journal, waiting = reader.verdicts(), reader.open_bags()
     wrong = [f"bag {bag_id} has no final verdict" for bag_id in waiting]
     wrong += _one_final_per_bag(run, journal)
-    filled, differences = _same_as_heard(run.heard, journal)
-    wrong += differences
+    wrong += _same_as_heard(run.heard, journal)
+    wrong += _same_as_received(run.client, journal)
     wrong += _wrong_clears(run, journal)
     scripted = sum(mishap.step is not None for mishap in run.storm.mishaps.values())
     if run.played != scripted:
         wrong.append(f"{run.played} of {scripted} faults of the scanner were played")
-    return _line(run, journal, filled, wrong), wrong
+    return _line(run, journal, wrong), wrong
 
 
 def _one_final_per_bag(run: Run, journal: list[Verdict]) -> list[str]:
@@ -48,24 +51,31 @@ def _one_final_per_bag(run: Run, journal: list[Verdict]) -> list[str]:
     return wrong
 
 
-def _same_as_heard(heard: list[Verdict], journal: list[Verdict]) -> tuple[int, list[str]]:
-    """Verdicts that only a replay brings (a gap in the sequence says that they are missing), and every difference."""
+def _same_as_received(client: Sequence[Verdict | Gap | Renumbered], journal: list[Verdict]) -> list[str]:
+    """A client that behaves well has every verdict of the journal once, in order, and never had to do without."""
+    wrong = [f"the client was told: {item}" for item in client if not isinstance(item, Verdict)]
+    received = [item for item in client if isinstance(item, Verdict)]
+    for ours, theirs in zip_longest(journal, received):
+        if ours != theirs:
+            return [*wrong, f"journal and client part at {ours and ours.seq}: {ours!r} and {theirs!r}"]
+    return wrong
+
+
+def _same_as_heard(heard: list[Verdict], journal: list[Verdict]) -> list[str]:
+    """What was published is what was journaled; repeats after a restart are the same verdict again."""
     wrong = []
     by_seq: dict[int, Verdict] = {}
     for verdict in heard:
         if by_seq.setdefault(verdict.seq, verdict) != verdict:
             wrong.append(f"verdict {verdict.seq} was published with two contents")
-    missing = 0
     for verdict in journal:
-        told = by_seq.pop(verdict.seq, None)
-        if told is None:
-            missing += 1
-        elif told != verdict:
+        told = by_seq.pop(verdict.seq, verdict)
+        if told != verdict:
             wrong.append(f"verdict {verdict.seq}: published {told}, journaled {verdict}")
     wrong += [f"verdict {seq} of {v.bag_id} was published but is not in the journal" for seq, v in by_seq.items()]
     if [verdict.seq for verdict in journal] != list(range(1, len(journal) + 1)):
         wrong.append("the journal's sequence has gaps")
-    return missing, wrong
+    return wrong
 
 
 def _wrong_clears(run: Run, journal: list[Verdict]) -> list[str]:
@@ -100,7 +110,7 @@ def frames_needed(run: Run, line: dict[str, float]) -> int:
     return math.floor(window_um / scanner.step_um) - FRAME_SLACK
 
 
-def _line(run: Run, journal: list[Verdict], filled: int, wrong: list[str]) -> str:
+def _line(run: Run, journal: list[Verdict], wrong: list[str]) -> str:
     finals = Counter(verdict.decision.value for verdict in journal if verdict.final)
     reasons = Counter(verdict.reason.value for verdict in journal if verdict.final and verdict.reason)
     done = Counter(run.done)
@@ -113,7 +123,7 @@ def _line(run: Run, journal: list[Verdict], filled: int, wrong: list[str]) -> st
         ", ".join(f"{finals[name]} {name}" for name in ("CLEAR", "ALARM", "UNKNOWN")),
         "UNKNOWN for " + ", ".join(f"{name} {count}" for name, count in reasons.most_common()),
         f"{strangers} pieces of bags that entered unseen, {sum(not v.final for v in journal)} supplements",
-        f"{len(journal)} journaled = {len(run.heard)} heard with repeats + {filled} asked for",
+        f"{len(journal)} verdicts journaled, {len(run.client)} received by a client",
         f"{len(wrong)} violations, {run.seconds:.0f} s",
     ]
     return "; ".join(parts)
