@@ -26,12 +26,13 @@ COMMANDS = (
     "selftest",
     "figures",
     "dataset",
+    "experiment",
     "doctor",
     "install",
     "uninstall",
 )
 #: Groups of commands: module with an `app` of its own.
-GROUPS = ("device", "calibration", "bench", "keys")
+GROUPS = ("device", "calibration", "model", "bench", "keys", "journal")
 
 #: Commands that share the module of another one.
 MODULES = {"uninstall": "install"}

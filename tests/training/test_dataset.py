@@ -150,3 +150,14 @@ def test_the_command_names_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureF
     assert "seed = 5" in capsys.readouterr().err
     assert main(["lane", "--out", str(tmp_path), "--binning", "3"]) == 1
     assert "does not divide" in capsys.readouterr().err
+
+
+def test_a_data_set_can_grow(small: Recipe, tmp_path: Path) -> None:
+    first = making.make(recipe("study1", scans=2, scanner=STRIP), tmp_path)
+    told: list[int] = []
+    grown = making.make(
+        recipe("study1", scans=3, scanner=STRIP), tmp_path, progress=lambda done, total: told.append(done)
+    )
+    assert told == [2, 3]
+    assert grown.scans[:2] == first.scans
+    assert len(dataset.open(tmp_path)) == 3

@@ -50,7 +50,7 @@ def make(folder: Path, scans: int = 12, seed: int = 100, shape: tuple[int, int] 
     for k in range(scans):
         made = scan(seed + k, 1 - k % 2, shape)
         file = f"{made.name}.h5"
-        sha256 = write(folder / file, made, recipe.sha256())
+        sha256 = write(folder / file, made, recipe.scan_sha256())
         entries.append(
             Entry(
                 file=file,

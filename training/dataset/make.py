@@ -47,7 +47,7 @@ def make(
     folder = folder.resolve()
     _claim(recipe, folder)
     found: dict[int, tuple[str, dict[str, Any]]] = {}
-    key = recipe.sha256()
+    key = recipe.scan_sha256()
     for k in range(recipe.scans):
         earlier = made(folder / file_name(recipe, k), key)
         if earlier is not None:
@@ -81,7 +81,7 @@ def make_one(recipe_json: str, folder: str, k: int) -> tuple[str, dict[str, Any]
     """Simulate and write scan ``k``; returns its content hash and truth. Runs in a worker."""
     recipe = Recipe.model_validate_json(recipe_json)
     scan = simulate(recipe, k)
-    return write(Path(folder) / file_name(recipe, k), scan, recipe.sha256()), scan.truth
+    return write(Path(folder) / file_name(recipe, k), scan, recipe.scan_sha256()), scan.truth
 
 
 def _results(
@@ -129,7 +129,7 @@ def _dask(scheduler: str) -> Any:
 
 
 def _claim(recipe: Recipe, folder: Path) -> None:
-    """Write the recipe into an empty folder, or check that what is there was begun with the same one."""
+    """Write the recipe into an empty folder, or check that what is there was begun with it (however many scans)."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / RECIPE
     if path.is_file():
@@ -137,10 +137,11 @@ def _claim(recipe: Recipe, folder: Path) -> None:
     elif (folder / MANIFEST).is_file():
         begun = read_manifest(folder).recipe
     else:
+        begun = recipe
+    if begun.scan_sha256() == recipe.scan_sha256():
         path.write_text(recipe.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        return
-    if begun != recipe:
-        ours, theirs = recipe.model_dump(), begun.model_dump()
+    else:
+        ours, theirs = recipe.model_dump(exclude={"scans"}), begun.model_dump()
         names = [f"{name} {theirs[name]} (now {ours[name]})" for name in ours if ours[name] != theirs[name]]
         raise DatasetError(f"{folder}: holds another data set: {', '.join(names)}; give another folder or remove it")
 

@@ -37,7 +37,15 @@ class Recipe(_Table):
 
     def sha256(self) -> str:
         """Hash of the canonical JSON."""
-        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+        return _digest(self.model_dump(mode="json"))
+
+    def scan_sha256(self) -> str:
+        """Hash of what decides the content of one scan: everything but how many there are."""
+        return _digest(self.model_dump(mode="json", exclude={"scans"}))
+
+
+def _digest(table: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
 
 
 class Entry(_Table):

@@ -55,6 +55,11 @@ def marker(material: str) -> dict[str, Any]:
     }
 
 
+def close(drawn: Any) -> None:
+    """Free a figure."""
+    plt.close(drawn)
+
+
 def save(drawn: Any, path: Path, caption: str) -> None:
     """Write the PNG with ``caption`` and :data:`SIMULATED` below it."""
     width = int(drawn.get_size_inches()[0] * 13)
@@ -62,4 +67,4 @@ def save(drawn: Any, path: Path, caption: str) -> None:
     drawn.supxlabel(text, fontsize=9, x=0.01, ha="left")
     path.parent.mkdir(parents=True, exist_ok=True)
     drawn.savefig(path, dpi=110)
-    plt.close(drawn)
+    close(drawn)

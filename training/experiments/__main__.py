@@ -1,0 +1,140 @@
+"""``python -m training.experiments``: runs a study on a data set and writes its report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from training import dataset
+from training.dataset import Scans
+from training.dataset.make import make
+from training.dataset.manifest import MANIFEST
+from training.dataset.recipes import STUDY1_SPLITS, recipe
+from training.experiments.plan import TRUNKS, Experiment, Run, Study, plan
+from training.experiments.report import page
+from training.experiments.results import as_json
+from training.experiments.runner import Trainer, execute, finished, wanted
+
+#: Splits of a quick experiment.
+QUICK_SPLITS = 2
+TITLES: dict[Study, str] = {
+    "study1": "Study 1: explosives among overlapping materials",
+    "study2": "Study 2: explosive hidden in electrical items",
+}
+
+
+def main(arguments: list[str] | None = None, trainer: Trainer | None = None) -> int:
+    """The command line; returns the exit code. ``trainer``: instead of the networks."""
+    given = _parser().parse_args(arguments)
+    try:
+        return _run(given, trainer)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command with --resume goes on from here", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="darklane experiment", description=__doc__)
+    parser.add_argument("study", choices=tuple(TITLES))
+    parser.add_argument("--data", type=Path, help="data set; made when there is none")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--splits", type=int, default=STUDY1_SPLITS)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--preset", help="preset of our network")
+    parser.add_argument("--trunk", action="append", choices=tuple(TRUNKS))
+    parser.add_argument("--only", action="append")
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--report-only", action="store_true")
+    return parser
+
+
+def _run(given: argparse.Namespace, trainer: Trainer | None) -> int:
+    study: Study = given.study
+    runs_folder = given.out / "runs"
+    if any(runs_folder.glob("*.json")) and not (given.resume or given.report_only):
+        raise ValueError(f"{given.out}: holds an experiment; give --resume to go on, or another folder")
+    scans = _scans(study, given)
+    ours = given.preset or (f"{study}-quick" if given.quick else study)
+    trunks = given.trunk or ["lite0"]
+    splits = min(QUICK_SPLITS, given.splits) if given.quick else given.splits
+    experiments = plan(study, ours, trunks, min(splits, len(scans.manifest.splits)))
+    if not given.report_only:
+        chosen = _only(experiments, given.only)
+        if trainer is None:
+            from training.experiments.trainer import trainer as of_networks  # noqa: PLC0415 - loads PyTorch
+
+            trainer = of_networks(weights=given.weights)
+        execute(wanted(chosen, ours, trunks), scans, runs_folder, trainer, given.seed, _tell)
+    _write(study, experiments, scans, given)
+    return 0
+
+
+def _scans(study: Study, given: argparse.Namespace) -> Scans:
+    folder = given.data or given.out / "data"
+    if not (folder / MANIFEST).is_file():
+        print(f"no data set in {folder}: making one", file=sys.stderr)
+        make(recipe(study, quick=given.quick), folder, workers=os.cpu_count() or 1)
+    scans = dataset.open(folder)
+    if scans.manifest.recipe.kind != study:
+        raise ValueError(f"{folder}: is a data set of {scans.manifest.recipe.kind}; {study} needs its own")
+    return scans
+
+
+def _only(experiments: list[Experiment], names: list[str] | None) -> list[Experiment]:
+    known = [experiment.name for experiment in experiments]
+    for name in names or []:
+        if name not in known:
+            raise ValueError(f"--only {name}: use one of {', '.join(known)}")
+    return [experiment for experiment in experiments if not names or experiment.name in names]
+
+
+def _tell(run: Run, done: int, total: int) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {done} of {total}: {run.name}", file=sys.stderr, flush=True)
+
+
+def _write(study: Study, experiments: list[Experiment], scans: Scans, given: argparse.Namespace) -> None:
+    runs = finished(given.out / "runs")
+    about = _about(study, scans, given)
+    given.out.mkdir(parents=True, exist_ok=True)
+    data = as_json(experiments, runs, scans, about)
+    (given.out / f"{study}.json").write_text(json.dumps(data, indent=None) + "\n", encoding="utf-8")
+    (given.out / f"{study}.html").write_text(page(TITLES[study], experiments, runs, scans, about), encoding="utf-8")
+    print(f"{len(runs)} runs; report in {given.out / study}.html, numbers in {study}.json; everything is simulated")
+
+
+def _about(study: Study, scans: Scans, given: argparse.Namespace) -> dict[str, Any]:
+    manifest = scans.manifest
+    packages = {name: version(name) for name in ("darklane", "numpy", "torch") if _there(name)}
+    return {
+        "study": study,
+        "dataset_command": manifest.command,
+        "dataset_sha256": manifest.sha256,
+        "scene_seeds": f"{manifest.recipe.seed} to {manifest.recipe.seed + manifest.recipe.scans - 1}",
+        "pixel_mm": " × ".join(f"{um / 1e3:.3f}" for um in manifest.pixel_um),
+        "belt_mm_s": manifest.recipe.scanner.get("belt_speed_mm_s"),
+        "seed_of_training": f"{given.seed} + number of the split",
+        "software": ", ".join(f"{name} {number}" for name, number in packages.items()),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, no GPU used",
+    }
+
+
+def _there(name: str) -> bool:
+    from importlib.util import find_spec  # noqa: PLC0415
+
+    return name == "darklane" or find_spec(name) is not None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,183 @@
+"""What is run: experiments, their bars, and the runs of each bar.
+
+A run that several experiments show (our network on all planes) is made once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Final, Literal
+
+from training.dataset.scan_file import RetrievalName
+from training.dataset.scenes import EXPLOSIVES, HARMLESS
+from training.experiments.parts import FOLDS
+
+Study = Literal["study1", "study2"]
+#: How trunks are called in reports. Lite0 stands in for the paper's two where their ImageNet weights are not to be had.
+TRUNKS: Final = {
+    "googlenet": "GoogLeNet",
+    "inception_resnet_v2": "Inception-ResNet-v2",
+    "lite0": "EfficientNet-Lite0",
+}
+LOSSES: Final = ("softmax", "hinge")
+WITHOUT: Final = "no-dark-field"
+#: Label of our network's bars.
+OURS: Final = "ours"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training and test. ``timed``: nothing that earlier runs left behind is used, so that its time is honest."""
+
+    preset: str
+    channels: str = "all"
+    retrieval: RetrievalName = "map"
+    part: str = "split-0"
+    timed: bool = False
+
+    @property
+    def name(self) -> str:
+        """Also the name of its file."""
+        return f"{self.preset}.{self.channels}.{self.retrieval}.{self.part}"
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What is compared: ``label`` and the runs that it is the mean of."""
+
+    label: str
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One figure or table. ``shows``: `bars` of accuracy, or a `roc` of the pooled scores beside its table."""
+
+    name: str
+    title: str
+    note: str
+    bars: tuple[Bar, ...]
+    shows: Literal["bars", "roc"] = "bars"
+
+
+def plan(study: Study, ours: str, trunks: Sequence[str], splits: int) -> list[Experiment]:
+    """All experiments of a study: ``ours`` is the preset of our network, ``splits`` how many random splits.
+
+    ``trunks``: the trunk of which the variants (augmentation, without dark-field) are run comes first.
+    """
+    return _study1(ours, trunks[0], splits) if study == "study1" else _study2(ours, trunks[0])
+
+
+def _over_splits(splits: int, preset: str, channels: str = "all", retrieval: RetrievalName = "map") -> tuple[Run, ...]:
+    return tuple(Run(preset, channels, retrieval, f"split-{k}") for k in range(splits))
+
+
+def _study1(ours: str, trunk: str, splits: int) -> list[Experiment]:
+    def paper(trunk: str, layers: int, loss: str, channels: str = "all", more: str = "") -> tuple[Run, ...]:
+        return _over_splits(splits, f"study1-{trunk}-fc{layers}-{loss}{more}", channels)
+
+    named = f"{TRUNKS[trunk]}, 1 FC, hinge"
+    best = paper(trunk, 1, "hinge")
+    mine = _over_splits(splits, ours)
+    fig3 = [
+        Bar(f"{TRUNKS[name]}, {layers} FC, {loss}", paper(name, layers, loss))
+        for name, layers, loss in product(TRUNKS, (1, 2, 3), LOSSES)
+    ]
+    fig3 += [Bar(f"{TRUNKS[name]}, texture", _over_splits(splits, f"study1-{name}-texture")) for name in TRUNKS]
+    folds = [f"fold-{k}" for k in range(FOLDS)]
+    return [
+        Experiment(
+            "fig3", "Accuracy of the networks (Fig. 3)",
+            "Random 70/30 splits. Texture: type II, a texture network beside the trunk, one layer, hinge loss.",
+            (*fig3, Bar(OURS, mine)),
+        ),
+        Experiment(
+            "dark_field", "With and without dark-field",
+            "Without: attenuation and offset of both bins only; refraction is left out too.",
+            (
+                Bar(OURS, mine), Bar(f"{OURS}, without", _over_splits(splits, ours, WITHOUT)),
+                Bar(f"{OURS}, without refraction only", _over_splits(splits, ours, "no-refraction")),
+                Bar(named, best), Bar(f"{named}, without", paper(trunk, 1, "hinge", WITHOUT)),
+            ),
+        ),
+        Experiment(
+            "roc", "Receiver operating curves", "Scores of all splits together.",
+            (
+                Bar(OURS, mine), Bar(f"{OURS}, without dark-field", _over_splits(splits, ours, WITHOUT)),
+                Bar(named, best), Bar(f"{named}, without dark-field", paper(trunk, 1, "hinge", WITHOUT)),
+            ), "roc",
+        ),
+        Experiment(
+            "k_fold", f"{FOLDS}-fold cross-validation within the training part of split 0",
+            "Everything that is fitted, normalisation included, is fitted anew in each fold.",
+            (
+                Bar(OURS, tuple(Run(ours, part=fold) for fold in folds)),
+                Bar(named, tuple(Run(best[0].preset, part=fold) for fold in folds)),
+            ),
+        ),
+        Experiment(
+            "augmentation", "Data augmentation off and on",
+            "Rotation, flipping, scaling, contrast and illumination, as the paper tried.",
+            (Bar(f"{named}, off", best), Bar(f"{named}, on", paper(trunk, 1, "hinge", more="-augmented"))),
+        ),
+        Experiment(
+            "leave_one_out", "Materials never seen in training",
+            "Answers on every scan of the material, and on the other label's scans of split 0.",
+            tuple(Bar(f"{name} left out", (Run(ours, part=f"without-{name}"),)) for name in (*EXPLOSIVES, *HARMLESS)),
+        ),
+        _retrievals(ours, splits, named, best),
+        _bins(ours, splits),
+    ]  # fmt: skip
+
+
+def _study2(ours: str, trunk: str) -> list[Experiment]:
+    def timed(preset: str, channels: str = "all") -> tuple[Run, ...]:
+        return (Run(preset, channels, timed=True),)
+
+    split, named = f"study2-split-{trunk}", f"{TRUNKS[trunk]}, split network"
+    pairs = [("with dark-field", "all"), ("without dark-field", WITHOUT)]
+    table1 = tuple(
+        Bar(f"{label}, {words}", timed(preset, channels))
+        for (label, preset), (words, channels) in product(((OURS, ours), (named, split)), pairs)
+    )
+    standard = tuple(
+        Bar(f"{TRUNKS[name]}, {words}", timed(f"study2-{name}", channels))
+        for name, (words, channels) in product(TRUNKS, pairs)
+    )
+    folds = tuple(Run(ours, part=f"fold-{k}") for k in range(FOLDS))
+    return [
+        Experiment(
+            "table1", "Held-out scans (Table 1)",
+            "Time: planes, pictures and networks for all tested scans, on the machine named below.", table1,
+        ),
+        Experiment("roc", "Receiver operating curves (Supplementary Fig. 6)", "Held-out scans.", table1, "roc"),
+        Experiment("supplementary1", "Standard networks (Supplementary Table 1)", "", standard),
+        Experiment("k_fold", f"{FOLDS}-fold cross-validation within the training part", "", (Bar(OURS, folds),)),
+        _retrievals(ours, 1, named, (Run(split),)),
+        _bins(ours, 1),
+    ]  # fmt: skip
+
+
+def _retrievals(ours: str, splits: int, named: str, best: tuple[Run, ...]) -> Experiment:
+    on_paper = tuple(Run(run.preset, run.channels, "paper", run.part) for run in best)
+    return Experiment(
+        "retrieval", "Retrieval with prior (`map`) and as printed in the paper (`paper`)", "",
+        (
+            Bar(f"{OURS}, map", _over_splits(splits, ours)),
+            Bar(f"{OURS}, paper", _over_splits(splits, ours, "all", "paper")),
+            Bar(f"{named}, map", best), Bar(f"{named}, paper", on_paper),
+        ),
+    )  # fmt: skip
+
+
+def _bins(ours: str, splits: int) -> Experiment:
+    sets = {
+        "two bins": "all",
+        "one bin": "one-bin",
+        "two bins, without dark-field": WITHOUT,
+        "one bin, without dark-field": "one-bin-no-dark-field",
+    }
+    bars = tuple(Bar(f"{OURS}, {words}", _over_splits(splits, ours, channels)) for words, channels in sets.items())
+    return Experiment("bins", "One energy bin and two", "One bin: the lower.", bars)

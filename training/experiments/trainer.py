@@ -1,0 +1,45 @@
+"""The trainer that experiments use: our networks and the paper's, from :mod:`training.fit_network`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from training.dataset import Scans
+from training.dataset.manifest import Split
+from training.experiments.plan import Run
+from training.experiments.runner import Outcome, Trainer
+from training.fit_network import train
+from training.fit_network.loop import Report
+from training.fit_network.presets import preset
+
+
+def trainer(report: Callable[[Run], Report] | None = None, weights: Path | None = None) -> Trainer:
+    """A trainer that tells ``report`` of every run how far it is. ``weights``: folder of the trunks' weight files."""
+
+    def made(run: Run, scans: Scans, split: Split, seed: int, keep: Path) -> Outcome:
+        checkpoint = keep / f"{run.name}.pt"
+        result = train(
+            run.preset,
+            scans,
+            split,
+            seed,
+            run.channels,
+            retrieval=run.retrieval,
+            weights=weights,
+            # Planes of the whole data set lie beside it; a timed run makes everything itself.
+            cache=keep / "planes" if run.timed else None,
+            save=checkpoint,
+            report=None if report is None else report(run),
+        )
+        checkpoint.unlink(missing_ok=True)
+        source = result.weights
+        return Outcome(
+            scores=result.scores,
+            settings=str(preset(run.preset)),
+            weights=f"{source.source} (sha256 {source.sha256[:16]})" if source.sha256 else source.source,
+            metrics=result.metrics,
+            seconds=float(result.metrics["test_s"]),
+        )
+
+    return made
