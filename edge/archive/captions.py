@@ -32,6 +32,9 @@ FOOTNOTE = (
 )
 
 
+HEAT_NOTE = "  Red over the attenuation: where the network sees a threat."
+
+
 def draw_header(sheet: Image.Image, file: BagFile) -> None:
     """Decision, bag, reason, time; and that the scanner is simulated, where it is."""
     draw = ImageDraw.Draw(sheet)
@@ -68,7 +71,7 @@ def _facts(file: BagFile, verdict: Verdict | None) -> list[str]:
     if verdict:
         if verdict.bag_tag:
             facts.append(f"tag {verdict.bag_tag}")
-        facts.append(f"score {verdict.score:.2f}, threshold {verdict.threshold:.2f}")
+        facts.append(f"score {verdict.score:.2f}, threshold {verdict.threshold:.2f}{_alone(verdict)}")
         if verdict.scan_start_t_ns:
             facts.append(f"scanned {_utc(verdict.scan_start_t_ns)}")
         if verdict.latency_ms is not None:
@@ -76,6 +79,15 @@ def _facts(file: BagFile, verdict: Verdict | None) -> list[str]:
     if file.supplements:
         facts.append(f"{len(file.supplements)} late supplement(s)")
     return facts
+
+
+def _alone(verdict: Verdict) -> str:
+    """What each model alone says, and the shadow."""
+    parts = [f"{name} {share:.2f}" for name, share in verdict.contributions.items()]
+    if verdict.shadow is not None:
+        score = "failed" if verdict.shadow.score is None else f"{verdict.shadow.score:.2f}"
+        parts.append(f"shadow {verdict.shadow.model_id} {score}")
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _utc(t_ns: int) -> str:
@@ -167,7 +179,8 @@ def draw_footer(sheet: Image.Image, file: BagFile) -> None:
     if verdict is not None:
         ids.append(f"darklane {file.software.get('darklane', '')}")
     room = sheet.width - 2 * MARGIN
-    for index, line in enumerate((FOOTNOTE if file.has_images else "", "   ·   ".join(ids))):
+    note = FOOTNOTE + (HEAT_NOTE if verdict is not None and verdict.saliency is not None else "")
+    for index, line in enumerate((note if file.has_images else "", "   ·   ".join(ids))):
         y = sheet.height - FOOTER + 20 + index * 30
         draw.text(
             (MARGIN, y), text.spell(text.fit(line, SMALL, room)), font=text.font(SMALL), fill=marks.MUTED, anchor="lm"

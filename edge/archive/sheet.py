@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 
 from edge.archive import captions, layout, marks, text
 from edge.archive.colour import paint
+from edge.archive.heat import Heat
 from edge.archive.panels import Panel, panels
 from edge.archive.reader import BagFile, Geometry
 from edge.messages import DetectedObject
@@ -109,6 +110,7 @@ def draw_sheet(file: BagFile) -> Image.Image:
     geometry = file.geometry
     if geometry is None or not file.has_images or not geometry.rows or not geometry.columns:
         return _without_images(file)
+    heat = Heat.of(file.verdict.saliency if file.verdict else None, geometry.rows, geometry.columns)
     width_mm = geometry.columns * geometry.grid_um / 1e3
     plan = plan_page(width_mm, geometry.rows * geometry.row_pitch_um / 1e3, len(objects))
     sheet = Image.new("RGB", (plan.page_width, plan.page_height), marks.PAPER)
@@ -116,7 +118,7 @@ def draw_sheet(file: BagFile) -> Image.Image:
     for index in range(len(BINS)):
         # One bin at a time: a fine, long bag has 36 MB per picture.
         for channel, panel in enumerate(panels(file, index)):
-            _draw_panel(sheet, panel, plan.place(channel, index), plan, geometry, objects)
+            _draw_panel(sheet, panel, plan.place(channel, index), plan, geometry, objects, heat)
     if plan.list_height:
         top = captions.HEADER + plan.down * plan.row_height
         room = (MARGIN, top, plan.page_width - MARGIN, top + plan.list_height)
@@ -136,13 +138,17 @@ def _draw_panel(
     plan: Plan,
     geometry: Geometry,
     objects: tuple[DetectedObject, ...],
+    heat: Heat | None,
 ) -> None:
     x, y = corner
     box = (x, y + TITLE, x + plan.image_width, y + TITLE + plan.image_height)
     draw = ImageDraw.Draw(sheet)
     captions.draw_panel_title(draw, (x, y + TITLE - 10), panel, plan.cell_width)
     values = resample(panel.values, (plan.image_width, plan.image_height))
-    sheet.paste(Image.fromarray(paint(values, panel.colours, panel.window, MISSING)), box[:2])
+    picture = paint(values, panel.colours, panel.window, MISSING)
+    if panel.key == "attenuation" and heat is not None:
+        picture = heat.over(picture)
+    sheet.paste(Image.fromarray(picture), box[:2])
     draw.rectangle((box[0] - 1, box[1] - 1, box[2], box[3]), outline=marks.LINE)
     mapping = marks.Mapping(box, geometry.rows, geometry.columns)
     edges = [(geometry.bag_from_um - geometry.origin_um) / geometry.grid_um]

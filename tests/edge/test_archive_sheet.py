@@ -9,8 +9,10 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageFont
 
+from edge import saliency
 from edge.archive import captions, colour, marks, sheet, text
 from edge.archive.hdf5 import BagWriter
+from edge.archive.heat import Heat
 from edge.archive.panels import panels
 from edge.archive.provenance import describe
 from edge.archive.reader import BagFile
@@ -84,6 +86,37 @@ def test_red_only_for_a_threat(tmp_path: Path) -> None:
     assert near(clear[: captions.HEADER], marks.GREEN, 5).any()
     unknown = drawn(archived(tmp_path, bag(64, 80), Decision.UNKNOWN))
     assert near(unknown[: captions.HEADER], marks.AMBER, 5).any()
+
+
+def test_heat_lies_over_the_attenuation(tmp_path: Path) -> None:
+    """Red at the hot cells of both attenuation pictures and nowhere else; what cannot be unpacked leaves none."""
+    made = bag(64, 96)
+    cells = np.zeros((9, 12), np.float32)
+    cells[1:3, 8:10] = 1.0
+    whole = saliency.encode(cells, (0, 0, 72, 96))
+    heat = Heat.of(whole, 64, 96)
+    assert heat is not None
+    picture = np.full((128, 192, 3), 200, np.uint8)
+    red = near(heat.over(picture), (202, 93, 106), 12)
+    rows, columns = np.nonzero(red)
+    assert 16 <= rows.min() <= rows.max() < 48
+    assert 128 <= columns.min() <= columns.max() < 160
+    assert red[20:44, 132:156].mean() > 0.5
+    np.testing.assert_array_equal(heat.over(picture)[100:], picture[100:])
+    for wrong in (None, whole.model_copy(update={"data": "AAAA"}), whole.model_copy(update={"box": (8, 0, 72, 96)})):
+        assert Heat.of(wrong, 64, 96) is None
+    plain = drawn(archived(tmp_path, made, Decision.CLEAR))
+    verdict = made.verdict(Decision.CLEAR, saliency=whole, contributions={"net-1": 0.9})
+    writer = BagWriter(tmp_path / "hot.h5", "hot", describe(config(tmp_path)))
+    for slab, arrays in made.image_slabs():
+        writer.add_images(slab, arrays)
+    hot = drawn(writer.finish(verdict, []))
+    changed = (hot != plain).any(-1)
+    plan = sheet.plan_page(made.columns * 0.3, made.rows * made.row_pitch_um / 1e3, 0)
+    for number in range(10):
+        x, y = plan.place(number % 5, number // 5)
+        picture_changed = changed[y + sheet.TITLE : y + sheet.TITLE + plan.image_height, x : x + plan.image_width]
+        assert picture_changed.any() == (number % 5 == 0)
 
 
 def test_only_an_emulated_bag_says_that_it_is_simulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
