@@ -19,9 +19,6 @@ AGAIN_S = 1.5
 #: On top of what a command may take, for the way there and back, s.
 MARGIN_S = 5.0
 
-#: A belt controller that was just connected takes a moment to say how it is, on a busy machine more, s.
-FIRST_WORD_S = 20.0
-
 #: Switches the beam on.
 BEAM: tuple[Action, ...] = ("warm_up", "beam_on")
 
@@ -53,22 +50,13 @@ class LaneDevices:
 
     def start(self, meanwhile: Callable[[], object] = lambda: None) -> str:
         """Send them and wait; returns why it did not work, or an empty text. ``NoAnswerError``: no bridge."""
-        self._boot = self._known(meanwhile).get("belt_boot", "")
+        self._boot = self.client.ask(DeviceCommand(action="status")).devices.get("belt_boot", "")
         for command in self.steps():
             answer = self.client.ask(command, limit_s(command), meanwhile)
             if not answer.ok:
                 return answer.reason
         self._rest(time.monotonic())
         return ""
-
-    def _known(self, meanwhile: Callable[[], object]) -> dict[str, str]:
-        """What the bridge says, once the belt controller has told it whether the belt stands."""
-        deadline = time.monotonic() + FIRST_WORD_S
-        while True:
-            devices = self.client.ask(DeviceCommand(action="status"), meanwhile=meanwhile).devices
-            if devices.get("belt_motion") != "unknown" or time.monotonic() > deadline:
-                return devices
-            time.sleep(0.05)
 
     def tick(self) -> None:
         """Look after the devices without waiting; call it often."""
