@@ -51,7 +51,7 @@ class Scan:
     """One scan. ``images``, ``sigma``, ``flags``: of retrieval `map`, see :class:`Retrieved`; ``paper``: of `paper`.
 
     ``mask``: (rows, columns) uint8, 0 nothing, 1 threat, 2 benign sample, 3 other things. ``truth``: the scene's
-    labels, JSON-able (docs/datasets.md lists its keys); ``truth["label"]`` is 1 with a threat, else 0.
+    labels, JSON-able (docs/reference/datasets.md lists its keys); ``truth["label"]`` is 1 with a threat, else 0.
     """
 
     name: str
