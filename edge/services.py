@@ -83,7 +83,9 @@ SERVICES: tuple[Service, ...] = (
     ),
     Service("archive", "edge.archive.main", ("image-tap", "feed"), (), 30.0, "one HDF5 file and one picture per bag"),
     # Last: nothing waits for it.
-    Service("gateway", "edge.gateway.main", ("feed",), (), 10.0, "the feed and its requests for other computers"),
+    Service(
+        "gateway", "edge.gateway.main", ("feed", "image-tap"), (), 10.0, "feed, requests, images for other computers"
+    ),
 )
 
 

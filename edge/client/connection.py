@@ -9,13 +9,11 @@ import numpy as np
 import zmq
 import zmq.auth
 
-from edge import wire
+from edge import topics, wire
 from edge.client.items import Picture
 from edge.messages import BagImage, FeedReply, FeedRequest, Message
 
-REQUEST = "request"
-TOPICS = ("hello", "lane.state", "bag.start", "bag.verdict", "bag.end")
-IMAGES = "bag.image"
+TOPICS = (topics.HELLO, topics.LANE_STATE, topics.BAG_START, topics.BAG_VERDICT, topics.BAG_END)
 #: Messages that may wait in one socket; the same as the publisher's queue.
 QUEUE = 10_000
 #: The largest image: 2048 rows, 20 m of belt is far beyond it.
@@ -59,11 +57,11 @@ def _certificate(path: Path) -> tuple[bytes, bytes | None]:
 
 
 def subscriber(
-    context: zmq.Context[zmq.Socket[bytes]], address: str, topics: tuple[str, ...], keys: Keys | None
+    context: zmq.Context[zmq.Socket[bytes]], address: str, wanted: tuple[str, ...], keys: Keys | None
 ) -> zmq.Socket[bytes]:
     """SUB socket connected to the feed at ``address``; ValueError names a bad address."""
     made = _socket(context, zmq.SUB, keys)
-    for topic in topics:
+    for topic in wanted:
         made.subscribe(topic)
     return _connect(made, address)
 
@@ -103,7 +101,7 @@ def _connect(made: zmq.Socket[bytes], address: str) -> zmq.Socket[bytes]:
 
 def encode_request(request: FeedRequest) -> list[bytes | memoryview]:
     """Frames of one request."""
-    return wire.encode(REQUEST, request)
+    return wire.encode(topics.REQUEST, request)
 
 
 def decode(frames: list[bytes]) -> tuple[str, Message | Picture]:

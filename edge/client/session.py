@@ -7,6 +7,7 @@ import time
 
 import zmq
 
+from edge import topics
 from edge.client import connection
 from edge.client.connection import Keys
 from edge.client.items import Gap, Item, Picture
@@ -30,7 +31,7 @@ class Session:
         self.last_seq = after
         self._addresses = feed, requests
         self._keys = keys
-        self._topics = (*connection.TOPICS, connection.IMAGES) if images else connection.TOPICS
+        self._topics = (*connection.TOPICS, topics.BAG_IMAGE) if images else connection.TOPICS
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.sockets: list[zmq.Socket[bytes]] = []
         self.tracker = Tracker(after, bool(requests), time.monotonic())

@@ -22,6 +22,8 @@ from edge.messages import BagImage, Verdict
 NEXT = b"next"
 #: Messages kept for REQ clients; one that is slower than so many bags misses some, and sees it by the train id.
 KEPT = 16
+#: Verdicts remembered, to know repeats.
+REMEMBERED = 1000
 #: REQ clients remembered, and waiting at once.
 MAX_CLIENTS = 256
 #: Previews that wait for their verdict.
@@ -68,21 +70,22 @@ def _array(source: str, path: str, array: npt.NDArray[np.float32]) -> list[bytes
 
 
 class KaraboBridge:
-    """Answers ``next`` and publishes, on sockets that the gateway bound; either may be missing.
+    """Answers ``next`` on ``replies`` (ROUTER) and publishes on ``publisher`` (PUB); both may be missing.
 
     The answering socket is a ROUTER, so that one client that waits for the next bag holds up no other: each gets
     every bag in its turn. A request of a new client is answered with the newest bag at once.
     """
 
-    def __init__(self, lane: str, replies: zmq.Socket[bytes] | None, publisher: zmq.Socket[bytes] | None) -> None:
+    def __init__(self, lane: str) -> None:
+        self.replies: zmq.Socket[bytes] | None = None
+        self.publisher: zmq.Socket[bytes] | None = None
         self.sent = 0
         #: Messages and requests that were left out: a queue was full, or the request was not ``next``.
         self.dropped = 0
         self._lane = lane
-        self._replies = replies
-        self._publisher = publisher
         self._images: OrderedDict[str, Image] = OrderedDict()
         self._kept: deque[tuple[int, list[bytes]]] = deque(maxlen=KEPT)
+        self._done: deque[tuple[str, bool, str, int]] = deque(maxlen=REMEMBERED)
         self._number = 0
         #: By identity: number of the newest message that this client got.
         self._clients: OrderedDict[bytes, int] = OrderedDict()
@@ -95,24 +98,28 @@ class KaraboBridge:
             self._images.popitem(last=False)
 
     def verdict(self, verdict: Verdict) -> None:
-        """Send one bag to whoever waits."""
+        """Send one bag to whoever waits; a verdict that comes again after a restart is left out."""
+        name = (verdict.bag_id, verdict.final, verdict.boot_id, verdict.t_ns)
+        if name in self._done:
+            return
+        self._done.append(name)
         image = self._images.pop(verdict.bag_id, None) if verdict.final else None
         frames = encode(self._lane, verdict, image)
         self._number += 1
         self._kept.append((self._number, frames))
-        if self._publisher is not None:
-            self._send(self._publisher, frames)
+        if self.publisher is not None:
+            self._send(self.publisher, frames)
         waiting, self._waiting = self._waiting, OrderedDict()
         for identity, envelope in waiting.items():
             self._answer(identity, envelope)
 
     def serve(self, limit: int = 100) -> None:
         """Read at most ``limit`` requests; answer those that can be answered."""
-        if self._replies is None:
+        if self.replies is None:
             return
         for _ in range(limit):
             try:
-                identity, *frames = self._replies.recv_multipart(zmq.NOBLOCK)
+                identity, *frames = self.replies.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
             # A REQ socket puts an empty frame before its request, and wants it before the answer.
@@ -123,14 +130,13 @@ class KaraboBridge:
             self._answer(identity, envelope)
 
     def _answer(self, identity: bytes, envelope: list[bytes]) -> None:
-        assert self._replies is not None
         had = self._clients.pop(identity, self._number - 1)
         found = next(((number, frames) for number, frames in self._kept if number > had), None)
         self._clients[identity] = had if found is None else found[0]
         if len(self._clients) > MAX_CLIENTS:
             self._clients.popitem(last=False)
-        if found is not None:
-            self._send(self._replies, [identity, *envelope, *found[1]])
+        if found is not None and self.replies is not None:
+            self._send(self.replies, [identity, *envelope, *found[1]])
             return
         self._waiting[identity] = envelope
         if len(self._waiting) > MAX_CLIENTS:

@@ -15,10 +15,11 @@ from edge.bus import Bus, Stamp
 from edge.config import Config
 from edge.gateway.answers import Answerer
 from edge.gateway.memory import Memory
+from edge.gateway.pictures import Pictures
 from edge.gateway.publisher import Publisher
 from edge.gateway.requests import Requests
 from edge.loop import Loop, start
-from edge.messages import Hello, LaneState
+from edge.messages import Hello, LaneState, Verdict
 from edge.security.guard import Guard
 from edge.security.keys import FOLDER, KeyStore
 from edge.security.refusals import Refusals
@@ -57,6 +58,7 @@ class Service:
             stamp.boot_id = bus.stamp.boot_id
             where = (settings.requests, settings.requests_per_s)
             self.requests = Requests(self.loop, where, security, Answerer(config, stamp), self.memory.known)
+        self.pictures = Pictures(self.loop, config, security, self.publisher)
         self.feed = bus.subscriber("feed")
         self.loop.on(self.feed, self._on_feed)
         self.loop.every_tick(self._on_tick)
@@ -68,8 +70,10 @@ class Service:
         finally:
             if self.requests is not None:
                 self.requests.close()
-            if self.publisher is not None and self.publisher.listener is not None:
-                self.publisher.listener.close()
+            if self.publisher is not None:
+                self.pictures.close()
+                if self.publisher.listener is not None:
+                    self.publisher.listener.close()
             if self.guard is not None:
                 self.guard.close()
 
@@ -95,18 +99,21 @@ class Service:
                 self.publisher.send(wire.encode(topics.LANE_STATE, total))
             else:
                 self.publisher.send(frames)
+            if isinstance(message, Verdict):
+                self.pictures.verdict(message)
 
     def _on_tick(self) -> None:
         assert self.publisher is not None
         now_s = time.monotonic()
         listeners = [self.publisher.listener, self.requests.listener if self.requests else None]
-        present = [listener for listener in listeners if listener is not None]
+        present = [listener for listener in [*listeners, *self.pictures.listeners] if listener is not None]
         if self.guard is not None and self.guard.look(now_s):
             for listener in present:
                 listener.renew()
         self.publisher.tick(now_s, self.memory.hello, self.memory.last_seq)
         if self.requests is not None:
             self.requests.tick(now_s)
+        self.pictures.tick(now_s)
         self.loop.counters["feed_dropped"] = self.publisher.dropped
         self.loop.detail = "; ".join(listener.error for listener in present if listener.error)
 

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from edge.archive.layout import IMAGE_CHANNELS
 from edge.messages import CHANNELS, Arrays, BagImage, ImageSlab
 from kernels.types import INFORMATIVE
 
 F64 = npt.NDArray[np.float64]
 
-#: A preview has at most so many rows; columns are reduced by the same factor.
-MAX_ROWS = 128
+#: A preview has at most so many rows; columns are reduced by the same factor. What waits for a subscriber that does not
+#: read is bounded by its queue in messages, so a preview has to be small.
+MAX_ROWS = 64
 #: And at most so many columns: 20 m of belt at the coarsest. Further ones are left out.
 MAX_COLUMNS = 16_384
 #: Bags collected at once; the oldest is given up when there are more.
@@ -109,7 +111,7 @@ def _finish(bag: _Collected, last: ImageSlab) -> tuple[BagImage, npt.NDArray[np.
         encoder=last.encoder,
         rows=image.shape[-2],
         columns=image.shape[-1],
-        channels=CHANNELS,
+        channels=tuple(f"{channel.name} [{channel.unit}]" for channel in IMAGE_CHANNELS),
         pixel_mm=(bag.factor * bag.first.row_pitch_um / 1e3, bag.factor * bag.first.grid_um / 1e3),
         preview=True,
     )

@@ -32,7 +32,8 @@ class Bench:
         self.secure = secure
         self.context = zmq.Context()
         self.replies, self.publisher = (self._bound(kind) for kind in (zmq.ROUTER, zmq.PUB))
-        self.bridge = KaraboBridge("lane-1", self.replies, self.publisher)
+        self.bridge = KaraboBridge("lane-1")
+        self.bridge.replies, self.bridge.publisher = self.replies, self.publisher
         self.clients: list[Any] = []
 
     def _bound(self, kind: int) -> zmq.Socket[bytes]:
@@ -126,12 +127,14 @@ def test_a_sub_client_reads_bags(bench: Bench) -> None:
     heard: list[Any] = []
     thread = threading.Thread(target=lambda: heard.append(client.next()))
     thread.start()
-    # PUB tells nobody who is there: the same bag again and again until the client has one.
+    sent = 0
+    # PUB tells nobody who is there: one bag after the other until the client has one.
     while thread.is_alive():
-        bench.bridge.image(*preview("B1"))
-        bench.bridge.verdict(verdict(1))
+        sent += 1
+        bench.bridge.image(*preview(f"B{sent}"))
+        bench.bridge.verdict(verdict(sent))
         thread.join(0.02)
-    check(heard[0], 1, True)
+    check(heard[0], heard[0][1]["lane-1/verdict"]["timestamp.tid"], True)
 
 
 def test_one_that_waits_holds_up_nobody_and_each_gets_every_bag(plain: Bench) -> None:
@@ -181,12 +184,20 @@ def test_memory_is_bounded_whoever_asks() -> None:
             self.number += 1
             return [b"%d" % self.number, b"", b"next"]
 
-    bridge = KaraboBridge("lane-1", Flood(), None)  # type: ignore[arg-type]
+    bridge = KaraboBridge("lane-1")
+    bridge.replies = Flood()  # type: ignore[assignment]
     bridge.serve(limit=2000)
     assert len(bridge._waiting) == len(bridge._clients) == MAX_CLIENTS
     for number in range(100):
         bridge.image(*preview(f"B{number}"))
     assert len(bridge._images) == 16
+
+
+def test_a_verdict_that_comes_again_is_one_bag() -> None:
+    bridge = KaraboBridge("lane-1")
+    for seq in (1, 2, 1, 2):
+        bridge.verdict(verdict(seq))
+    assert len(bridge._kept) == 2
 
 
 def test_every_frame_pair_is_what_the_protocol_says() -> None:
