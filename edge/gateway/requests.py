@@ -27,11 +27,12 @@ from edge.security.refusals import Refusals
 
 #: Requests taken per call, so that a flood of them does not keep the loop from publishing.
 PER_CALL: Final = 50
-#: Requests of all clients, and of each, that wait for their answer.
+#: Requests of all clients that wait for their answer.
 WAITING: Final = 64
+#: Requests of each client that wait, and answers that it has not read: what one that does not read costs in memory.
 WAITING_EACH: Final = 4
-#: Answers queued for each client: what one that does not read costs in memory.
-QUEUE: Final = WAITING_EACH
+#: Messages queued for each client; beside answers that are refusals, and those are short.
+QUEUE: Final = 64
 #: What a request costs of its client's allowance.
 COST: Final = {"snapshot": 1.0, "replay": 1.0, "calibration": 1.0, "image": 10.0}
 
@@ -75,6 +76,8 @@ class Requests:
         self._loop, self._answerer, self._known = loop, answerer, known
         self._limits = Limits(per_s)
         self._waiting: Counter[str] = Counter()
+        #: Answers that ZeroMQ still holds, because their client does not read.
+        self._unsent: dict[str, list[zmq.MessageTracker]] = {}
         self._done: deque[tuple[Asked, Future[Frames]]] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="answers")
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -114,7 +117,7 @@ class Requests:
                 self._refuse(asked, request_id, f"too many requests; at most {self._limits.per_s:g} per second")
         elif request is None:
             self._refuse(asked, request_id, trouble)
-        elif self._waiting[asked.client] >= WAITING_EACH or self._waiting.total() >= WAITING:
+        elif self._load(asked.client) >= WAITING_EACH or self._waiting.total() >= WAITING:
             self._loop.count("requests_limited")
             self._refuse(asked, request_id, f"busy; have at most {WAITING_EACH} requests waiting, and ask again")
         else:
@@ -122,6 +125,13 @@ class Requests:
             self._waiting[asked.client] += 1
             future = self._thread.submit(self._answerer, request, self._known())
             future.add_done_callback(lambda done: self._finish(asked, done))
+
+    def _load(self, client: str) -> int:
+        """How much of this client's is in hand."""
+        unsent = [tracker for tracker in self._unsent.pop(client, []) if not tracker.done]
+        if unsent:
+            self._unsent[client] = unsent
+        return self._waiting[client] + len(unsent)
 
     def _finish(self, asked: Asked, future: Future[Frames]) -> None:
         """In the other thread."""
@@ -139,7 +149,9 @@ class Requests:
                 continue
             error = future.exception()
             if error is None:
-                self._send(asked, future.result())
+                tracker = self._send(asked, future.result())
+                if tracker is not None and not tracker.done:
+                    self._unsent.setdefault(asked.client, []).append(tracker)
             else:
                 self._loop.count("failed_requests")
                 self._loop.log.error("a request of %s failed", asked.client, exc_info=error)
@@ -148,17 +160,18 @@ class Requests:
     def _refuse(self, asked: Asked, request_id: str, reason: str) -> None:
         self._send(asked, self._answerer.refuse(request_id, reason))
 
-    def _send(self, asked: Asked, frames: Frames) -> None:
+    def _send(self, asked: Asked, frames: Frames) -> zmq.MessageTracker | None:
         socket = self.listener.socket
         if socket is None:
-            return
+            return None
         try:
-            socket.send_multipart([*asked.envelope, *frames], zmq.NOBLOCK, copy=False)
+            return socket.send_multipart([*asked.envelope, *frames], zmq.NOBLOCK, copy=False, track=True)
         except zmq.ZMQError as error:
             if error.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):
                 raise
             # It does not read, or it has gone; if it still wants to know it asks again.
             self._loop.count("answers_dropped")
+            return None
 
     def close(self) -> None:
         """Stop answering; what is being answered is finished, so that no file stays open."""
