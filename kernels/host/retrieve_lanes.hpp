@@ -6,12 +6,12 @@
 #pragma once
 #include "finish.cuh"
 #include "isa.hpp"
+#include "share.hpp"
 #include "simd.hpp"
 #include "tile.hpp"
 
-#include <omp.h>
 #include <cstring>
-#include <new>
+#include <memory>
 
 namespace DARKLANE_NAMESPACE {
 
@@ -23,11 +23,8 @@ template <bool PAPER, int NB> class Retrieval {
         std::memcpy(&prior_, job.prior, sizeof prior_);
     }
 
-    long tiles() const { return (n_ + TILE - 1) / TILE; }
-
-    void run(long index, Tile<NB>& tile) const {
-        const long first = index * TILE;
-        pack(first, tile);
+    void run(long first, int count, Tile<NB>& tile) const {
+        pack(first, count, tile);
         start_all(tile);
         iterate_all(tile);
         finish_all(first, tile);
@@ -35,8 +32,8 @@ template <bool PAPER, int NB> class Retrieval {
 
   private:
     // Samples over exposure. A bad problem gets the air of its row, which settles at once, and is blanked at the end.
-    void pack(long first, Tile<NB>& tile) const {
-        const int count = tile.count = static_cast<int>(n_ - first < TILE ? n_ - first : TILE);
+    void pack(long first, int count, Tile<NB>& tile) const {
+        tile.count = count;
         float scale[PADDED];
         long column = first % job_.columns, line = first / job_.columns;
         for (int i = 0; i < PADDED; ++i) {
@@ -211,22 +208,13 @@ template <bool PAPER, int NB> void retrieve_model(const darklane_host::RetrieveJ
         const Curve<float> curve = prepare<PAPER>(job.curves + CURVE_INPUTS * i, job.x, settings);
         std::memcpy(prepared + CURVE_PREPARED * i, &curve, sizeof curve);
     }
-    const Retrieval<PAPER, NB> work(job, prepared);
-    const long tiles = work.tiles();
-    const int threads = tiles < job.threads ? static_cast<int>(tiles) : job.threads;
-    if (threads <= 1) {
-        Tile<NB>* tile = new Tile<NB>;
-        for (long i = 0; i < tiles; ++i) work.run(i, *tile);
-        delete tile;
-    } else {
-#pragma omp parallel num_threads(threads)
-        {
-            Tile<NB>* tile = new Tile<NB>;
-#pragma omp for schedule(dynamic)
-            for (long i = 0; i < tiles; ++i) work.run(i, *tile);
-            delete tile;
-        }
-    }
+    // Every thread has its constants on its own stack, next to nothing that another one writes, and keeps its tile from call
+    // to call: memory that goes back to the system comes anew page by page, and the other threads are stopped for it.
+    const auto make = [&] {
+        static thread_local const std::unique_ptr<Tile<NB>> tile(new Tile<NB>);
+        return [work = Retrieval<PAPER, NB>(job, prepared), at = tile.get()](long first, int count) { work.run(first, count, *at); };
+    };
+    share(job.rows * job.columns * (NB == 2 ? 1 : 2), job.threads, TILE, LEAST, make);
     delete[] prepared;
 }
 

@@ -6,6 +6,7 @@
 namespace DARKLANE_NAMESPACE {
 
 constexpr int TILE = 2048;
+constexpr int LEAST = 512;  // problems worth taking alone at the end
 constexpr int PADDED = TILE + 2 * LANES;
 
 // One tile, a plane per quantity.
