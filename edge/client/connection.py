@@ -28,7 +28,7 @@ class KeyFileError(ValueError):
     """A key file cannot be used; the message names it and says what to do."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Keys:
     """CURVE keys in Z85: the lane's public key, and both keys of this client."""
 

@@ -10,12 +10,11 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from edge.client import Gap, Item, Silence
 from edge.lane_view import COLOURS
-from edge.messages import BagNotice, LaneState, Message, Verdict
+from edge.messages import BagNotice, LaneState, Verdict
 
 ROWS = 20
-#: So many heartbeats missing mean silence.
-SILENT_S = 3.0
 _STATE_STYLE = {"READY": "green", "SCANNING": "green", "STARTING": "yellow", "DEGRADED": "yellow", "FAULT": "bold red"}
 
 
@@ -34,13 +33,19 @@ class Board:
         self.lane = lane
         self.finals = 0
         self._state: LaneState | None = None
-        self._heard_s: float | None = None
+        self._heard_s = 0.0
+        self._silent = False
+        self._missing: Gap | None = None
         self._rows: OrderedDict[str, _Row] = OrderedDict()
 
-    def take(self, message: Message, mono_s: float) -> None:
-        """Take one message at monotonic time ``mono_s``; repeats of a verdict count once."""
+    def take(self, message: Item, mono_s: float) -> None:
+        """Take one item at monotonic time ``mono_s``; repeats of a verdict count once."""
         if isinstance(message, LaneState):
-            self._state, self._heard_s = message, mono_s
+            self._state, self._heard_s, self._silent = message, mono_s, False
+        elif isinstance(message, Silence):
+            self._heard_s, self._silent = mono_s - message.seconds, True
+        elif isinstance(message, Gap):
+            self._missing = message
         elif isinstance(message, BagNotice):
             row = self._row(message.bag_id)
             row.tag, row.deadline_ns = message.bag_tag, message.deadline_ns
@@ -69,10 +74,10 @@ class Board:
         return row
 
     def _headline(self, mono_s: float) -> Text:
-        if self._state is None or self._heard_s is None:
+        if self._state is None:
             return Text(f"{self.lane}: waiting for the feed; is the lane running?", style="yellow")
-        silence_s = mono_s - self._heard_s
-        if silence_s > SILENT_S:
+        if self._silent:
+            silence_s = mono_s - self._heard_s
             return Text(f"{self.lane}: SILENT for {silence_s:.0f} s; treat every bag as UNKNOWN", style="bold red")
         state = self._state
         line = Text.assemble(f"{self.lane}: ", (state.state, _STATE_STYLE[state.state]))
@@ -82,6 +87,9 @@ class Board:
             line.append(f"  dropped {state.dropped}", style="yellow")
         if state.detail:
             line.append(f"\n{state.detail}")
+        if self._missing is not None:
+            gap = self._missing
+            line.append(f"\nverdicts {gap.first} to {gap.last} were missed: {gap.reason}", style="bold red")
         return line
 
 

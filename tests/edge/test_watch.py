@@ -15,13 +15,15 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from edge.bus import Bus
+from edge.client import Gap, Silence
 from edge.commands.verdicts import verdicts
 from edge.commands.watch import watch
 from edge.commands.watch_board import Board
+from edge.fanout import HOLD_NS
 from edge.messages import BagNotice, Decision, Fault, LaneState, Message, Verdict
 from edge.verdict.actions import Now
 from edge.verdict.bags import new_bag, verdict_on
-from edge.verdict.feed import HOLD_NS, Feed
+from edge.verdict.feed import Feed
 from edge.verdict.policy import Judgement, unknown
 from edge.verdict.recorder import Recorder
 from tests.edge.verdict_scene import LIMITS, THREAT, assessment, at, entry
@@ -92,7 +94,17 @@ def test_board_says_when_the_lane_falls_silent() -> None:
     board = Board("lane-7")
     board.take(LaneState(state="READY"), 10.0)
     assert "READY" in shown(board, mono_s=13.0)
+    board.take(Silence(3.1), 13.1)
     assert "SILENT for 4 s; treat every bag as UNKNOWN" in shown(board, mono_s=13.6)
+    board.take(LaneState(state="READY"), 14.0)
+    assert "READY" in shown(board, mono_s=14.0)
+
+
+def test_board_names_verdicts_that_were_missed() -> None:
+    board = Board("lane-7")
+    board.take(LaneState(state="READY"), 1.0)
+    board.take(Gap(4, 6, "not answered"), 1.0)
+    assert "verdicts 4 to 6 were missed: not answered" in shown(board)
 
 
 def test_board_keeps_a_bounded_number_of_bags() -> None:
@@ -106,7 +118,7 @@ def test_board_keeps_a_bounded_number_of_bags() -> None:
 
 
 class Speaker:
-    """Publishes the same messages again and again, as heartbeats do, until it is told to stop."""
+    """Publishes the same messages again and again, verdicts with numbers that go on, until it is told to stop."""
 
     def __init__(self, state_dir: Path, messages: list[tuple[str, Message]]) -> None:
         self._done = threading.Event()
@@ -122,8 +134,12 @@ class Speaker:
     def _speak(self, state_dir: Path, messages: list[tuple[str, Message]]) -> None:
         bus = Bus(state_dir / "run", "verdict")
         feed = Feed(bus, Now(0, 0))
+        number = 0
         while not self._done.wait(0.05):
             for topic, message in messages:
+                if isinstance(message, Verdict):
+                    number += 1
+                    message = message.model_copy(update={"seq": number, "t_ns": number})  # noqa: PLW2901
                 feed.publish(topic, message, RUNNING)
         bus.close()
 
