@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from edge.commands import options
+from edge.commands.bench_inference import inference
 from edge.commands.bench_kernels import kernels
 from edge.commands.bench_readout import readout
 from edge.commands.options import ConfigOption, configuration, fail
@@ -24,6 +25,7 @@ from edge.lane_view import verdict_line
 app = typer.Typer(no_args_is_help=True, help="Measure this machine; nothing is compared with wall-clock limits.")
 app.command("kernels")(kernels)
 app.command("readout")(readout)
+app.command("inference")(inference)
 
 #: Kinds of the benchmark's bags, repeated; seeds start where neither the demo nor the training looks.
 KINDS = ("bag", "phone", "bag", "laptop", "bag", "hair_dryer")

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from edge.inference.bundle import ModelBundle, ModelBundleError
 from edge.inference.detector import Geometry
-from edge.inference.heat import HeatStream, pooled
+from edge.inference.heat import TILE, HeatStream, pooled
 from edge.inference.manifest import Graph, Manifest, Precision
 from edge.inference.planes import PLANES
 from edge.inference.runtime import Choice, Runtime, open_runtime
@@ -108,8 +108,28 @@ def check_golden(network: Network, heat: F32, score: F32) -> None:
                 f"{where}: {name} differs by {worst:.3g} from the golden vectors, more than {limit:g}; "
                 "this machine does not compute what was trained"
             )
+    check_halo(network)
     bag = np.array([pooled(one, network.manifest.pooling).max() for one in found_heat[:, 0]])
     if not np.abs(bag - found_score[:, 0]).max() <= limit:
         raise ModelBundleError(
             f"{where}: its scores are not what the manifest's pooling {network.manifest.pooling} makes of its heat"
+        )
+
+
+def check_halo(network: Network) -> None:
+    """Judge a wide picture in tiles and in one pass; :class:`ModelBundleError` when they differ."""
+    manifest, planes = network.manifest, network.bundle.golden.planes[0]
+    # Wide enough for a tile in the middle, with neighbours that make a difference.
+    width = 2 * (manifest.halo + TILE) + manifest.stride
+    wide = np.concatenate([planes, planes[..., ::-1]] * (1 + width // (2 * planes.shape[2])), axis=2)[..., :width]
+    rows = -(-wide.shape[1] // manifest.stride) * manifest.stride
+    wide = np.pad(wide, ((0, 0), (0, rows - wide.shape[1]), (0, 0)))
+    whole, _ = network.runtime.run(np.ascontiguousarray(wide[None]))
+    stream = HeatStream(network.runtime, rows, manifest.stride, manifest.halo)
+    stream.add(wide)
+    worst = float(np.abs(stream.finish() - whole[0, 0]).max())
+    if not worst <= network.graph.tolerance:
+        raise ModelBundleError(
+            f"{network.bundle.origin}: heat of tiles differs by {worst:.3g} from that of one pass; "
+            f"halo = {manifest.halo} is smaller than what the network sees"
         )

@@ -25,7 +25,8 @@ class OnnxRuntime:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(bundle.graph(precision), options, providers=_PROVIDERS)
+            #: The session itself, for who measures against it.
+            self.session = onnxruntime.InferenceSession(bundle.graph(precision), options, providers=_PROVIDERS)
         except Exception as error:  # it raises types of its own, and RuntimeError
             raise ModelBundleError(
                 f"{bundle.origin}: {file}: ONNX Runtime {onnxruntime.__version__} cannot load it "
@@ -34,7 +35,7 @@ class OnnxRuntime:
         self._check(f"{bundle.origin}: {file}", len(bundle.manifest.inputs.planes))
 
     def _check(self, file: str, planes: int) -> None:
-        inputs = {i.name: (i.type, i.shape) for i in self._session.get_inputs()}
+        inputs = {i.name: (i.type, i.shape) for i in self.session.get_inputs()}
         kind, shape = inputs.get(INPUT, ("", []))
         if len(inputs) != 1 or kind != "tensor(float)" or len(shape) != 4 or shape[1] != planes:
             raise ModelBundleError(
@@ -42,7 +43,7 @@ class OnnxRuntime:
             )
         if any(isinstance(size, int) for size in shape[2:]):
             raise ModelBundleError(f"{file}: input {INPUT!r} has the fixed size {shape}; rows and columns must be free")
-        found = [o.name for o in self._session.get_outputs()]
+        found = [o.name for o in self.session.get_outputs()]
         if not set(OUTPUTS) <= set(found):
             raise ModelBundleError(f"{file}: its outputs are {found}; {list(OUTPUTS)} are expected")
 
@@ -53,9 +54,9 @@ class OnnxRuntime:
 
     def run(self, planes: F32) -> tuple[F32, F32]:
         """Heat and score of planes (n, C, rows, columns)."""
-        heat, score = self._session.run(list(OUTPUTS), {INPUT: planes})
+        heat, score = self.session.run(list(OUTPUTS), {INPUT: planes})
         return heat, score
 
     def close(self) -> None:
         """Drop the session."""
-        del self._session
+        del self.session

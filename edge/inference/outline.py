@@ -9,6 +9,7 @@ from edge.inference.tiles import Bool
 from kernels.types import F64
 
 Points = list[tuple[float, float]]
+Rows = list[list[bool]]
 #: Direction of travel along a crack, (row, column): right, down, left, up; inside lies to the right.
 _MOVES = ((0, 1), (1, 0), (0, -1), (-1, 0))
 #: Block ahead on the right of a corner, for each direction.
@@ -24,8 +25,9 @@ def outline(mask: Bool, tolerance: float = 0.6) -> Points:
     if n == 0:
         return []
     largest = 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
-    solid = np.pad(ndimage.binary_fill_holes(labels == largest), 1)
-    row, column = (int(i) for i in np.argwhere(solid)[0])
+    filled = np.pad(ndimage.binary_fill_holes(labels == largest), 1)
+    row, column = (int(i) for i in np.argwhere(filled)[0])
+    solid: Rows = filled.tolist()  # read block by block below: lists are several times faster at that than arrays
     start, position, heading = (row, column), (row, column), 0
     points: Points = []
     while True:
@@ -37,17 +39,17 @@ def outline(mask: Bool, tolerance: float = 0.6) -> Points:
     return _simplified(points, tolerance)
 
 
-def _turn(solid: Bool, corner: tuple[int, int], heading: int) -> int:
+def _turn(solid: Rows, corner: tuple[int, int], heading: int) -> int:
     """Next heading at ``corner`` with the inside kept on the right-hand side (blocks joined by sides only)."""
     if not _solid(solid, corner, heading):
         return (heading + 1) % 4
     return (heading - 1) % 4 if _solid(solid, corner, (heading - 1) % 4) else heading
 
 
-def _solid(solid: Bool, corner: tuple[int, int], heading: int) -> bool:
+def _solid(solid: Rows, corner: tuple[int, int], heading: int) -> bool:
     """Whether the block ahead on the right is solid; with the heading turned left, the one ahead on the left."""
     row, column = _AHEAD_RIGHT[heading]
-    return bool(solid[corner[0] + row, corner[1] + column])
+    return solid[corner[0] + row][corner[1] + column]
 
 
 def _simplified(points: Points, tolerance: float) -> Points:

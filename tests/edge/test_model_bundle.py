@@ -121,6 +121,8 @@ def test_golden_vectors_must_be_reproduced(tmp_path: Path) -> None:
         opened(made(tmp_path, tiny.graph(), other))
     with pytest.raises(ModelBundleError, match="not what the manifest's pooling"):
         opened(made(tmp_path, tiny.graph(), right, pooling={"window": 5}))
+    with pytest.raises(ModelBundleError, match="halo = 8 is smaller than what the network sees"):
+        opened(made(tmp_path, tiny.graph(seed=3), tiny.golden(tiny.graph(seed=3)), halo=8))
     nan = GoldenVectors(np.full_like(right.planes, np.nan), right.heat, right.score)
     with pytest.raises(ModelBundleError, match="differs by nan"):
         opened(made(tmp_path, tiny.graph(), nan))

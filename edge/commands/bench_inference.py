@@ -1,0 +1,187 @@
+"""``darklane bench inference``: the network in the lane beside bare ONNX Runtime, and what is left when a bag ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.table import Table
+
+from edge.archive.reader import BagFile, BagFileError
+from edge.commands import options
+from edge.commands.options import ConfigOption, StateDirOption, configuration, fail
+from edge.config import Config
+from edge.inference.bundle import ModelBundle, ModelBundleError
+from edge.inference.detector import Geometry, Tile
+from edge.inference.examination import MaterialDetector
+from edge.inference.lane_detector import LaneDetector
+from edge.inference.manifest import Precision
+from edge.inference.model_file import shipped
+from edge.inference.model_folder import SHIPPED, ModelFolder
+from edge.inference.network import Network, connect
+from edge.inference.onnx_backend import OnnxRuntime
+from edge.inference.planes import planes
+from edge.messages import CHANNELS
+from kernels.types import F32
+
+#: Columns of a slab, as the readout sends them.
+SLAB = 32
+
+
+def inference(
+    bag: Annotated[Path, typer.Argument(help="An archived bag, <state_dir>/archive/*.h5.")],
+    model: Annotated[
+        str, typer.Option("--model", help="Id of a network, the beginning of one, or 'shipped'.")
+    ] = SHIPPED,
+    config: ConfigOption = None,
+    state_dir: StateDirOption = None,
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Rounds; each measures everything once.")] = 5,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Of the network.")] = 1,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
+) -> None:
+    """Judge one archived bag again and again: lane against bare ONNX Runtime, 8 bit against 32, time after the end."""
+    settings = configuration(config, state_dir)
+    try:
+        folder = ModelFolder(settings.state_dir)
+        bundle = folder.load(folder.find(model))
+        tiles, geometry = _tiles(bag)
+    except (ModelBundleError, BagFileError) as error:
+        fail(str(error), 1)
+    figures = measure(bundle, tiles, geometry, settings, repeats, threads)
+    _report(figures)
+    if json_file is not None:
+        json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+def measure(
+    bundle: ModelBundle, tiles: list[Tile], geometry: Geometry, settings: Config, repeats: int, threads: int
+) -> dict[str, Any]:
+    """Medians over ``repeats`` rounds, s; what is compared runs in turn, so that neighbours disturb all alike."""
+    networks: dict[Precision, Network] = {
+        p: connect(bundle, OnnxRuntime(bundle, p, threads), p) for p in bundle.manifest.graphs if p != "tensorrt"
+    }
+    stacks = [planes(t.images, t.sigma, t.flags) for t in tiles]
+    seconds: dict[str, list[float]] = {}
+
+    def time_of(name: str, since: float) -> None:
+        seconds.setdefault(name, []).append(time.perf_counter() - since)
+
+    material = MaterialDetector(shipped(settings.scanner.tube_kv), min_area_mm2=settings.inference.min_area_mm2)
+    for _ in range(repeats):
+        for precision, network in networks.items():
+            recorded = _Recorder(network.runtime)
+            began = time.perf_counter()
+            stream = connect(bundle, recorded, precision).stream(geometry)
+            for stack in stacks:
+                stream.add(stack[network.wanted])
+            stream.finish()
+            time_of(f"{precision}: lane", began)
+            session = onnx_session(network)
+            began = time.perf_counter()
+            for tile in recorded.tiles:
+                session.run(["heat", "score"], {"planes": tile})
+            time_of(f"{precision}: bare ONNX Runtime, the same tiles", began)
+        began = time.perf_counter()
+        for t in tiles:
+            planes(t.images, t.sigma, t.flags)
+        time_of("planes", began)
+        default = networks[bundle.manifest.precision]
+        for name, active in (("discriminator alone", None), ("network and discriminator", default)):
+            if active is not None and active.graph.fusion is None:
+                detector = LaneDetector(material, None, active)
+            else:
+                detector = LaneDetector(material, active)
+            examination = detector.open(geometry)
+            for t in tiles[:-1]:
+                examination.add(t)
+            began = time.perf_counter()
+            examination.add(tiles[-1])
+            examination.finish()
+            time_of(f"after the last slab: {name}", began)
+    return {
+        "model": bundle.id,
+        "rows": geometry.rows,
+        "columns": sum(t.flags.shape[2] for t in tiles),
+        "threads": threads,
+        "repeats": repeats,
+        "cores": os.cpu_count(),
+        "load_average": os.getloadavg()[0],
+        "default": bundle.manifest.precision,
+        "seconds": {name: statistics.median(values) for name, values in seconds.items()},
+        "shortest": {name: min(values) for name, values in seconds.items()},
+    }
+
+
+class _Recorder:
+    """A runtime that keeps what it was asked to run."""
+
+    def __init__(self, runtime: Any) -> None:
+        self._runtime = runtime
+        self.name = runtime.name
+        self.tiles: list[F32] = []
+
+    def run(self, stack: F32) -> tuple[F32, F32]:
+        """Pass on and keep."""
+        self.tiles.append(stack)
+        found: tuple[F32, F32] = self._runtime.run(stack)
+        return found
+
+    def close(self) -> None:
+        """Nothing of its own."""
+
+
+def onnx_session(network: Network) -> Any:
+    """The bare session inside."""
+    assert isinstance(network.runtime, OnnxRuntime)
+    return network.runtime.session
+
+
+def _tiles(path: Path) -> tuple[list[Tile], Geometry]:
+    """The bag's images as the retrieval sent them."""
+    with BagFile(path) as file:
+        geometry = file.geometry
+        if geometry is None or not file.has_images or not geometry.columns:
+            raise BagFileError(f"{path}: holds no images; give another bag")
+        images, sigma = (
+            np.stack([[read(channel, b) for b in (0, 1)] for channel in CHANNELS])
+            for read in (file.channel, file.channel_sigma)
+        )
+        flags = np.stack([file.flags(b) for b in (0, 1)])
+    tiles = []
+    for first in range(0, geometry.columns, SLAB):
+        part = slice(first, first + SLAB)
+        cut = [np.ascontiguousarray(array[..., part]) for array in (images, sigma)]
+        tiles.append(Tile(first, cut[0], cut[1], np.ascontiguousarray(flags[..., part])))
+    return tiles, Geometry(geometry.rows, geometry.row_pitch_um, geometry.grid_um)
+
+
+def _report(figures: dict[str, Any]) -> None:
+    console = options.console()
+    table = Table(
+        title=f"{figures['model']}, {figures['rows']} × {figures['columns']} pixels, {figures['threads']} thread(s), "
+        f"median and shortest of {figures['repeats']}"
+    )
+    table.add_column("what")
+    table.add_column("median, ms", justify="right")
+    table.add_column("shortest, ms", justify="right")
+    for name, median in figures["seconds"].items():
+        table.add_row(name, f"{1e3 * median:.0f}", f"{1e3 * figures['shortest'][name]:.0f}")
+    console.print(table)
+    seconds = figures["seconds"]
+    for precision in ("fp32", "int8"):
+        lane, bare = f"{precision}: lane", f"{precision}: bare ONNX Runtime, the same tiles"
+        if lane in seconds:
+            console.print(
+                f"{precision}: lane at {seconds[bare] / seconds[lane]:.3f} of bare ONNX Runtime", highlight=False
+            )
+    if "int8: lane" in seconds and "fp32: lane" in seconds:
+        console.print(
+            f"int8 is {seconds['fp32: lane'] / seconds['int8: lane']:.2f} times as fast as fp32", highlight=False
+        )
+    console.print(f"load average {figures['load_average']:.1f} on {figures['cores']} cores", highlight=False)
