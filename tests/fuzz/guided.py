@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 #: What each target module offers: INSTRUMENT (modules whose branches count), SEEDS, one_input(data).
-TARGETS = ("belt", "tube", "esp", "aries", "detector_control", "detector", "bus")
+TARGETS = (
+    "belt", "tube", "esp", "aries", "detector_control", "detector", "bus", "feed_client", "feed_recording", "dicos",
+)  # fmt: skip
 FOLDER = Path("build") / "fuzz"
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.fuzz import feed_mutations
 from tests.fuzz.guided import TARGETS
 from tests.fuzz.mutations import CAMPAIGNS, MUTATIONS
 
@@ -49,3 +50,11 @@ def test_no_damaged_packet_of_the_belt_controller_is_accepted() -> None:
 def test_damage_finds_a_weak_checksum() -> None:
     """The campaign can see: the six bits of the x-ray generator's protocol let some damage pass."""
     assert CAMPAIGNS["x-ray generator (6-bit sum)"].run(5_000, seed=2).wrong
+
+
+@pytest.mark.parametrize(("name", "count"), [("client", 3000), ("recording", 300), ("dicos", 100)])
+@pytest.mark.filterwarnings("ignore")  # pydicom warns about what it reads; here all of it is damaged
+def test_damaged_messages_recordings_and_files_break_no_client(name: str, count: int) -> None:
+    refused, read = feed_mutations.run(name, count, seed=2)
+    assert refused > count // 10
+    assert refused + read == count
