@@ -19,6 +19,11 @@ class Frame(Protocol):
         ...
 
     @property
+    def t_ns(self) -> int:
+        """Start of the exposure by the detector's clock, ns; 0 when it has none."""
+        ...
+
+    @property
     def encoder_start(self) -> int:
         """Belt encoder at the start of the exposure."""
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -18,6 +19,10 @@ F32 = npt.NDArray[np.float32]
 
 #: A drain ends after this many frames: the source is then faster than the reader, which is a fault of its own.
 _MAX_DRAIN = 20_000
+#: A frame that was exposed before the stream was drained is dropped; clocks and network may differ by this much, ns …
+_SLACK_NS = 30_000_000
+#: … and a detector's clock that was put back is believed again after so many frames.
+_MAX_STALE = 5_000
 #: Pause between two looks at the stream while nobody wants its frames, s.
 _IDLE_S = 0.02
 
@@ -39,10 +44,18 @@ class Recorder:
         self._timeout_s = timeout_s
         self._queued: list[Frame] = []
         self.frames = 0
+        #: Host minus detector clock at the quickest arrival so far: what a frame needs when nothing holds it up.
+        self._lag_ns: int | None = None
+        self._fresh_ns = 0
+        self._stale = 0
 
     def drain(self) -> None:
-        """Forget every frame that has already arrived."""
+        """Forget every frame that was exposed before now: those that have arrived, and those still on their way.
+
+        On a busy machine the stream's buffers may hold frames of a second ago, from before the beam was switched.
+        """
         self._queued.clear()
+        self._fresh_ns, self._stale = time.monotonic_ns(), 0
         drained = 0
         while drained < _MAX_DRAIN and (late := self._detector.receive(0.0)):
             drained += len(late)
@@ -76,6 +89,8 @@ class Recorder:
                     "Check detector power, network cable and [detector] host and port",
                 )
             frame = self._queued.pop(0)
+            if self._old(frame):
+                continue
             if frame.counts.shape != self._shape:
                 raise CalibrationError(
                     step,
@@ -84,6 +99,17 @@ class Recorder:
                 )
             self.frames += 1
             yield frame
+
+    def _old(self, frame: Frame) -> bool:
+        """Whether a frame was exposed before the stream was drained."""
+        if not frame.t_ns:
+            return False
+        lag = time.monotonic_ns() - frame.t_ns
+        if self._stale >= _MAX_STALE or self._lag_ns is None or lag < self._lag_ns:
+            self._lag_ns = lag
+        old = frame.t_ns + self._lag_ns < self._fresh_ns - _SLACK_NS
+        self._stale += old
+        return old
 
     def average(self, step: str, frames: int, settle: int, tick: Callable[[int], None] | None = None) -> Average:
         """Mean of ``frames`` new frames, after letting ``settle`` pass by: they may have begun before the last move."""

@@ -40,6 +40,7 @@ class Frame:
     encoder_stop: int
     counts: npt.NDArray[np.uint16]
     thresholds_ev: tuple[int, int] = (20_000, 40_000)
+    t_ns: int = 0
 
 
 @dataclass(frozen=True)
