@@ -136,6 +136,8 @@ class KeyStore:
     def _file(folder: Path, name: str) -> Path:
         return folder / f"{key_file.check_name(name)}{SUFFIX}"
 
-    @staticmethod
-    def _folder(folder: Path) -> None:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    def _folder(self, folder: Path) -> None:
+        # `parents` would make the ones between with other rights.
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        for made in (self.folder, folder):
+            made.mkdir(mode=0o700, exist_ok=True)

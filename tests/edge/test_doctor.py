@@ -377,7 +377,7 @@ def test_the_page_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert (result.exit_code, page["healthy"]) == (1, False)  # no device, no calibration
     sections = {finding["section"] for finding in page["findings"]}
     assert sections == {
-        "configuration", "devices", "bridge", "kernel", "compute", "disk", "clock", "calibration",
+        "configuration", "devices", "bridge", "kernel", "compute", "disk", "clock", "calibration", "keys",
     }  # fmt: skip
     assert all(finding["do"] for finding in page["findings"] if finding["state"] == "red")
     assert not (tmp_path / "none").exists()
