@@ -15,13 +15,14 @@ from edge.commands import options
 from edge.commands.options import ConfigOption, JsonOption, StateDirOption, configuration, fail
 from edge.config import Config
 from edge.inference.bundle import MANIFEST, ModelBundleError, load
+from edge.inference.card import card
 from edge.inference.examination import MaterialDetector
 from edge.inference.model_file import ModelError, shipped
 from edge.inference.model_folder import NONE, SHADOW, SHIPPED, Entry, ModelFolder
 from edge.inference.models import check_active
 from edge.inference.network import Network, open_network
 
-app = typer.Typer(help="Networks: list, verify, activate, rollback, shadow.", no_args_is_help=True)
+app = typer.Typer(help="Networks: list, verify, activate, rollback, shadow, card.", no_args_is_help=True)
 
 ModelArgument = Annotated[
     str, typer.Argument(help="Id, the beginning of one, 'shipped', 'none', or a bundle's folder to take in.")
@@ -103,6 +104,20 @@ def rollback(config: ConfigOption = None, state_dir: StateDirOption = None) -> N
         fail(f"nothing was ever activated in {folder.path}; nothing to go back to", 1)
     # Before the first activation it was what the software ships.
     _set(folder, ACTIVE, pointer.previous() or SHIPPED, settings)
+
+
+@app.command("card")
+def card_(
+    model: Annotated[str, typer.Argument(help="Id, the beginning of one, or 'shipped'.")] = SHIPPED,
+    config: ConfigOption = None,
+    state_dir: StateDirOption = None,
+) -> None:
+    """Print the model card: what a network is, what it was trained on, what it reaches. Markdown."""
+    folder = ModelFolder(configuration(config, state_dir).state_dir)
+    try:
+        typer.echo(card(folder.load(folder.find(model))), nl=False)
+    except ModelBundleError as error:
+        fail(str(error), 1)
 
 
 def _set(folder: ModelFolder, role: str, model: str, settings: Config) -> None:

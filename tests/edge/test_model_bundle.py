@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from calibration.signing import KeyStore
 from edge.inference.bundle import GoldenVectors, ModelBundleError, golden_file, load, sha256, write
+from edge.inference.card import card
 from edge.inference.model_file import shipped
 from edge.inference.model_folder import SHIPPED, ModelFolder
 from edge.inference.network import Network, open_network
@@ -183,3 +184,23 @@ def test_what_ships_is_sound_and_fits_the_shipped_discriminator(tmp_path: Path) 
     assert "simulated" in network.manifest.data.description
     if network.graph.fusion is not None:
         assert network.graph.fusion.material_sha256 == shipped(80).manifest.sha256
+
+
+def test_the_card_says_what_the_manifest_says(tmp_path: Path) -> None:
+    bundle = load(tiny.bundle(tmp_path), KeyStore(tmp_path / "keys"))
+    text = card(bundle)
+    assert bundle.id in text
+    assert "**Simulated.**" in text
+    assert "**90% found, 10% of the bags without one alarm**" in text
+    unfused = load(tiny.bundle(tmp_path, fusion=None), KeyStore(tmp_path / "keys"))
+    assert "may only run as a shadow" in card(unfused)
+
+
+def test_the_shipped_card_is_up_to_date(tmp_path: Path) -> None:
+    folder = ModelFolder(tmp_path)
+    page = Path(__file__).parents[2] / "docs" / "reference" / "model-card.md"
+    if folder.shipped_path() is None:
+        pytest.skip("no network is shipped")
+    assert page.read_text(encoding="utf-8") == card(folder.load(SHIPPED)), (
+        "docs/reference/model-card.md is old; run 'darklane model card shipped > docs/reference/model-card.md'"
+    )
