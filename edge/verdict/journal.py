@@ -54,23 +54,32 @@ class AlreadyDecidedError(RuntimeError):
 class Journal:
     """The file, opened for writing. One writer; readers use :mod:`edge.verdict.journal_reader` at any time."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or create ``path`` and check it; :class:`JournalError` when it is damaged or of another program."""
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        """Open or create ``path`` and check it; :class:`JournalError` when it is damaged or of another program.
+
+        ``read_only``: for a disk that refuses every write; only the questions can be asked then.
+        """
         self.path = path
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+            if read_only:
+                self._db = _reading(path)
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
         except (OSError, sqlite3.Error) as error:
             raise JournalError(f"journal {path}: cannot be opened ({error}); check folder and disk") from error
         try:
             self._check()
+            if read_only:
+                return
             for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
                 self._db.execute(f"PRAGMA {pragma}")
             if not self._pragma("application_id"):
                 self._create()
         except (OSError, sqlite3.Error) as error:
             self._db.close()
-            raise JournalError(f"journal {path}: {error}; if it is damaged, move it away and start again") from error
+            hint = "check the disk's space and rights; if the file is damaged, move it away and start again"
+            raise JournalError(f"journal {path}: {error}; {hint}") from error
         except JournalError:
             self._db.close()
             raise
@@ -202,6 +211,23 @@ class Journal:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+
+def _reading(path: Path) -> sqlite3.Connection:
+    """A connection that writes nothing, not even the files that WAL mode wants beside an unused journal."""
+    for mode in ("mode=ro", "mode=ro&immutable=1"):
+        db = sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True, timeout=BUSY_S, isolation_level=None)
+        try:
+            db.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone()
+        except sqlite3.OperationalError:
+            db.close()
+            # With something in the write-ahead log, the file alone is not the newest state.
+            log = path.with_name(f"{path.name}-wal")
+            if log.exists() and log.stat().st_size:
+                raise
+        else:
+            return db
+    raise sqlite3.OperationalError("unable to open database file")
 
 
 def _bag(row: tuple[Any, ...]) -> Bag:

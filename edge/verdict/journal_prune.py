@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edge import reserve
+from edge.messages import Verdict
 from edge.verdict.journal import Journal, JournalError
 from edge.verdict.journal_check import check
 from edge.verdict.spill import FILE_NAME as SPILL
@@ -38,25 +39,36 @@ def prune(path: Path, keep_from_ns: int) -> Pruned | None:
     spill = path.with_name(SPILL)
     if spill.is_file() and reserve.unpack(spill.read_bytes())[0]:
         raise JournalError(f"journal {path}: rows wait in {spill}; start and stop the lane once, then prune")
-    kept = [verdict.seq for verdict in report.verdicts if verdict.t_ns >= keep_from_ns]
-    kept = kept or [verdict.seq for verdict in report.verdicts[-1:]]
-    if len(kept) == len(report.verdicts):
+    verdicts = report.verdicts
+    first = _first(verdicts, keep_from_ns)
+    kept = sum(verdict.seq >= first for verdict in verdicts)
+    if kept == len(verdicts):
         return None
     fresh = path.with_name(f"{path.name}.new")
     fresh.unlink(missing_ok=True)
     Journal(fresh).close()
     try:
-        _copy(path, fresh, kept[0])
+        _copy(path, fresh, first)
         _claim(fresh)
     except sqlite3.Error as error:
         fresh.unlink(missing_ok=True)
         raise JournalError(f"journal {fresh}: {error}; nothing was changed") from error
     day = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-    closed = path.with_name(f"{path.stem}-until-{report.verdicts[-1].seq}-{day}{path.suffix}")
+    closed = path.with_name(f"{path.stem}-until-{verdicts[-1].seq}-{day}{path.suffix}")
     # The old file has both names until the new one takes its place: at no moment is there none.
     os.link(path, closed)
     fresh.replace(path)
-    return Pruned(closed, len(report.verdicts), len(kept))
+    return Pruned(closed, len(verdicts), kept)
+
+
+def _first(verdicts: list[Verdict], keep_from_ns: int) -> int:
+    """The sequence from which on verdicts stay: a supplement stays together with the verdict that it supplements."""
+    recent = [verdict.seq for verdict in verdicts if verdict.t_ns >= keep_from_ns]
+    first = min([*recent, *(verdict.seq for verdict in verdicts[-1:])], default=0)
+    for verdict in reversed(verdicts):
+        if verdict.seq >= first and verdict.supersedes is not None:
+            first = min(first, verdict.supersedes)
+    return first
 
 
 def _claim(path: Path) -> None:

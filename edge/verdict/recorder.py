@@ -35,12 +35,16 @@ class Recorder:
     run_dir: Path | None = None
     fault: str = ""
     journal: Journal | None = None
+    #: The same file, while it can be read and not written.
+    readable: Journal | None = None
     last_seq: int = 0
     finals: int = 0
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("verdict"))
     _waiting: Waiting = field(default_factory=Waiting)
     _final_seqs: OrderedDict[str, int] = field(default_factory=OrderedDict)
     _next_try: int = 0
+    #: Final verdicts of the journal that :attr:`finals` counts already.
+    _counted: int = 0
 
     def __post_init__(self) -> None:
         self._spill = Spill([self.path.parent, *([self.run_dir] if self.run_dir else [])])
@@ -61,18 +65,29 @@ class Recorder:
     def open(self, now: Now) -> list[Bag]:
         """Open the journal; returns the bags that are still without a verdict, as far as they can be known."""
         self._next_try = now.mono + RETRY_NS
-        bags: list[Bag] = []
         try:
-            journal = Journal(self.path)
-            self.last_seq = max(self.last_seq, journal.last_seq())
-            self.finals += journal.finals()
-            bags = journal.open_bags()
-            self.journal = journal
+            self.journal = Journal(self.path)
         except JournalError as error:
             self._failed(error)
-        bags = self._waiting.open_bags(bags)
+        bags = self._waiting.open_bags(self._known())
         self._flush()
         return bags
+
+    def _known(self) -> list[Bag]:
+        """Where the journal stands, whether it can be written or only read; its open bags."""
+        if self.journal is None and self.readable is None:
+            try:
+                self.readable = Journal(self.path, read_only=True)
+            except JournalError:
+                return []
+        elif self.journal is not None and self.readable is not None:
+            self.readable.close()
+            self.readable = None
+        self.last_seq = max(self.last_seq, self._read(lambda journal: journal.last_seq(), 0))
+        finals = self._read(lambda journal: journal.finals(), 0)
+        self.finals, self._counted = self.finals + finals - self._counted, finals
+        nothing: list[Bag] = []
+        return self._read(lambda journal: journal.open_bags(), nothing)
 
     def find(self, bag_id: str) -> Bag | None:
         """The decided bag of this id, or None."""
@@ -134,8 +149,9 @@ class Recorder:
         """Close the journal."""
         if self._waiting:
             self.log.error("%d journal rows wait for the next start: %s", len(self._waiting), self.fault)
-        if self.journal is not None:
-            self.journal.close()
+        for journal in (self.journal, self.readable):
+            if journal is not None:
+                journal.close()
 
     def _remember(self, verdict: Verdict) -> None:
         self._final_seqs[verdict.bag_id] = verdict.seq
@@ -148,8 +164,9 @@ class Recorder:
         return self._read(lambda journal: journal.final_seq(bag_id), None)
 
     def _read(self, question: Callable[[Journal], T], otherwise: T) -> T:
+        journal = self.journal or self.readable
         try:
-            return otherwise if self.journal is None else question(self.journal)
+            return otherwise if journal is None else question(journal)
         except JournalError as error:
             self._failed(error)
             return otherwise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import sqlite3
@@ -18,7 +19,7 @@ from edge.verdict.journal import AlreadyDecidedError, Journal, JournalError
 from edge.verdict.journal_reader import JournalReader
 from edge.verdict.policy import Judgement, unknown
 from edge.verdict.recorder import Recorder
-from tests.edge.verdict_scene import LIMITS, assessment, at, entry
+from tests.edge.verdict_scene import LIMITS, THREAT, assessment, at, entry
 
 ROOT = Path(__file__).parents[2]
 CLEAR = Judgement(Decision.CLEAR, None, "", 0.5)
@@ -246,9 +247,37 @@ def test_reader_works_beside_the_writer_and_from_a_bare_copy(path: Path, tmp_pat
         JournalReader(path)
 
 
-def test_kill_9_in_the_write_path_loses_and_doubles_nothing(path: Path) -> None:
-    command = [sys.executable, "-m", "tests.edge.journal_victim", str(path), "40", "7"]
+def program(*words: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=90, check=False)
+    command = [sys.executable, "-m", *words]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=90, check=False)
+
+
+def test_kill_9_in_the_write_path_loses_and_doubles_nothing() -> None:
+    done = program("tests.chaos.journal", "--kills", "40", "--seed", "7")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("40 kills, "), done.stdout
+    assert "0 lost, 0 doubled" in done.stdout
+
+
+@pytest.mark.parametrize("kind", ["full", "read-only", "limit"])
+def test_a_disk_that_refuses_costs_no_published_verdict_even_when_the_service_is_killed(
+    kind: str, tmp_path: Path
+) -> None:
+    done = program("tests.chaos.refusing", kind, str(tmp_path))
+    if done.returncode == 77:
+        pytest.skip("no mount namespace of one's own is allowed here")
+    assert done.returncode == 0, done.stderr
+    assert "refused at bag" in done.stdout
+
+
+def test_numbers_that_json_does_not_have_never_reach_the_journal(path: Path) -> None:
+    odd = THREAT.model_copy(update={"features": {"R_df": math.nan, "R_ab": 1.0}, "area_mm2": math.inf})
+    found = assessment("A", objects=(odd,), air_scale=(math.nan, 1.0), fault=Fault.FAILED_RECON)
+    recorder = opened(path)
+    recorder.bag(bag("A").record)
+    said = recorder.verdict(verdict_on(bag("A"), unknown(Fault.FAILED_RECON, ""), found, at(2)), at(2))
+    assert said is not None
+    assert said.objects[0].features == {"R_ab": 1.0}
+    assert recorder.unpublished() == [said]
+    recorder.close()
