@@ -91,8 +91,8 @@ def _fusion(manifest: Manifest, rule: Fusion | None) -> str:
         "## With the discriminator",
         "",
         f"Fitted on {rule.bags} simulated bags ({rule.targets} with a target, {clean} without) that neither",
-        f"network nor discriminator had seen ({rule.seeds or 'seeds not told'}). Every figure below is of {manifest.precision},",
-        "cross-validated, and a target counts as found only where it lies.",
+        f"network nor discriminator had seen ({rule.seeds or 'seeds not told'}). Every figure below is of",
+        f"{manifest.precision}, cross-validated, and a target counts as found only where it lies.",
         "",
         f"Threshold {rule.threshold:.3f}, chosen so that {rule.target_rate:.0%} of the targets reach it: "
         f"**{rule.detections:.0%} found, {rule.false_alarms:.0%} of the bags without one alarm**.",
