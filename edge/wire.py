@@ -90,7 +90,8 @@ def _arrays(described: Any, frames: Sequence[bytes | memoryview]) -> Arrays:
             name, dtype, shape = entry["name"], entry["dtype"], entry["shape"]
             if not isinstance(name, str) or dtype not in DTYPES or not isinstance(shape, list):
                 raise WireError(f"array description {entry!r:.80} is not allowed")
-            if not all(isinstance(n, int) and 0 <= n <= 1 << 24 for n in shape) or len(shape) > 5:
+            # Exactly int: True is one too, and no size.
+            if not all(type(n) is int and 0 <= n <= 1 << 24 for n in shape) or len(shape) > 5:
                 raise WireError(f"array {name}: shape {shape!r:.80} is not allowed")
         except (TypeError, KeyError) as error:
             raise WireError(f"array description {entry!r:.80} is not a map with name, dtype and shape") from error

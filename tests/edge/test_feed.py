@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,12 +13,9 @@ import zmq
 from edge import wire
 from edge.bus import Bus
 from edge.fanout import HOLD_NS
-from edge.messages import BagNotice, Fault, Hello, LaneState, Message
+from edge.messages import BagNotice, Hello, LaneState, Message
 from edge.verdict.actions import Now
-from edge.verdict.bags import new_bag, verdict_on
 from edge.verdict.feed import Feed
-from edge.verdict.policy import unknown
-from tests.edge.verdict_scene import LIMITS, at, entry
 
 PATIENCE_MS = 20_000
 START = Now(1_800_000_000_000_000_000, 0)
@@ -82,31 +77,6 @@ def test_a_newcomer_asks_for_a_greeting_by_subscribing(bus: Bus) -> None:
             assert topic == "hello"
             assert isinstance(message, Hello)
             assert message.last_verdict_seq == 7
-
-
-def test_the_client_of_the_manual_reads_the_feed(bus: Bus, tmp_path: Path) -> None:
-    page = (Path(__file__).parents[2] / "docs/reference/feed.md").read_text(encoding="utf-8")
-    script = tmp_path / "client.py"
-    script.write_text(page.split("```python\n")[1].split("```")[0], encoding="utf-8")
-    feed = Feed(bus, START)
-    feed.socket.bind("tcp://127.0.0.1:*")
-    address = feed.socket.getsockopt_string(zmq.LAST_ENDPOINT)
-    client = subprocess.Popen([sys.executable, str(script), address], stdout=subprocess.PIPE, text=True)
-    joined(feed, 2)
-    bag = new_bag("A", entry("A", 0, 1), at(1).wall, LIMITS, at(1))
-    verdict = verdict_on(bag, unknown(Fault.TIMEOUT, "late"), None, at(2))
-    for number in (1, 1, 2):
-        final = number == 1
-        message = verdict.model_copy(update={"seq": number, "final": final, "supersedes": None if final else 1})
-        feed.publish("bag.verdict", message, RUNNING)
-    feed.publish("lane.state", LaneState(state="FAULT", detail="the belt interlock is open"), RUNNING)
-    said, _ = client.communicate(timeout=30)
-    assert said.splitlines() == [
-        "A UNKNOWN Timeout final",
-        "A UNKNOWN Timeout supplement to 1",
-        "lane FAULT the belt interlock is open",
-        "silence: every bag is UNKNOWN",
-    ]
 
 
 def test_a_stuck_subscriber_is_counted_and_nobody_else_misses_anything(bus: Bus) -> None:

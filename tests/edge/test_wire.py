@@ -111,6 +111,7 @@ def test_any_damaged_header_byte_gives_a_message_or_a_wire_error(schema_id: str,
     [
         ([{"name": "phase_sums", "dtype": "|O", "shape": [1]}], "not allowed"),
         ([{"name": "phase_sums", "dtype": "<f4", "shape": [-1]}], "not allowed"),
+        ([{"name": "phase_sums", "dtype": "<f4", "shape": [True]}], "not allowed"),
         ([{"name": "phase_sums", "dtype": "<f4", "shape": [1 << 24] * 5}], "needs"),
         ([{"name": "phase_sums", "dtype": "<f4", "shape": [2]}], "needs 8"),
         ([{"name": "phase_sums", "dtype": ["<f4"], "shape": [1]}], "not a map"),
