@@ -24,6 +24,10 @@ def experiment(
     data: Annotated[
         Path | None, typer.Option("--data", help="Data set of the study; made if missing.", show_default="OUT/data")
     ] = None,
+    second: Annotated[
+        Path | None, typer.Option("--second", help="Data set of other scene seeds to repeat on.", show_default="none")
+    ] = None,
+    shuffled: Annotated[bool, typer.Option("--shuffled", help="Also train on labels dealt at random.")] = False,
     splits: Annotated[int, typer.Option("--splits", min=1, max=10, help="Random splits of study 1.")] = 10,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the trainings.")] = 1,
     preset: Annotated[
@@ -40,6 +44,9 @@ def experiment(
     only: Annotated[
         list[str] | None, typer.Option("--only", help="Experiment to run, repeatable.", show_default="all")
     ] = None,
+    match: Annotated[
+        str | None, typer.Option("--match", help="Only runs with this in their name.", show_default="all")
+    ] = None,
     weights: Annotated[Path | None, typer.Option("--weights", help="Folder of ImageNet weight files.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Few scans and short trainings: minutes.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what OUT holds.")] = False,
@@ -53,11 +60,17 @@ def experiment(
         if find_spec(module) is None:
             fail(f"darklane experiment needs {module}, which is not installed; install darklane[{extra}]", 1)
     command = [sys.executable, "-m", MODULE, study, "--out", str(out), "--splits", str(splits), "--seed", str(seed)]
-    for name, value in {"--data": data, "--preset": preset, "--weights": weights}.items():
+    for name, value in {
+        "--data": data,
+        "--second": second,
+        "--preset": preset,
+        "--match": match,
+        "--weights": weights,
+    }.items():
         command += [name, str(value)] if value is not None else []
     for name, values in {"--trunk": trunk, "--only": only}.items():
         for value in values or []:
             command += [name, value]
-    switches = {"--quick": quick, "--resume": resume, "--report-only": report_only}
+    switches = {"--quick": quick, "--shuffled": shuffled, "--resume": resume, "--report-only": report_only}
     command += [name for name, on in switches.items() if on]
     raise typer.Exit(subprocess.run(command, check=False).returncode)

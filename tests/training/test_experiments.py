@@ -56,7 +56,9 @@ def test_an_experiment_is_run_resumed_and_reported(scans: Scans, tmp_path: Path)
     out = tmp_path / "out"
     trainer = Mean()
     arguments = ["study1", "--data", str(scans.folder), "--out", str(out), "--splits", "2"]
-    arguments += ["--only", "dark_field", "--only", "retrieval"]
+    arguments += ["--only", "dark_field", "--only", "leakage", "--only", "learning", "--shuffled"]
+    other = tiny_dataset.make(tmp_path / "other", scans=24, seed=500)
+    arguments += ["--second", str(other.folder)]
     assert main(arguments, trainer) == 0
     assert len(trainer.made) == len(set(trainer.made))
     assert trainer.made[0].endswith("split-0")
@@ -77,6 +79,10 @@ def test_an_experiment_is_run_resumed_and_reported(scans: Scans, tmp_path: Path)
     without = rows[f"{OURS}, without"]
     assert without["summary"]["accuracy"] < 0.9
     assert without["first_minus_this"][0] > 0.1
+    leakage = [row["summary"]["accuracy"] for row in data["experiments"]["leakage"]["rows"]]
+    assert leakage[:2] == [1.0, 1.0]
+    assert leakage[2] < 0.9
+    assert [row["state"] for row in data["experiments"]["learning"]["rows"]] == ["run"] * 4
     assert data["experiments"]["augmentation"]["rows"][1]["state"] == "not run"
     assert data["dataset_sha256"] == scans.manifest.sha256
     assert {record["weights"] for record in data["runs"]} == {"none"}
@@ -94,26 +100,26 @@ def _timeless(data: dict[str, object]) -> dict[str, object]:
 
 
 def test_runs_of_other_data_or_seeds_are_refused(scans: Scans, tmp_path: Path) -> None:
-    runs = wanted(plan("study1", "study1", TRUNKS, 1)[1:2], "study1", [])
-    execute(runs, scans, tmp_path, Mean(), 1)
+    runs = wanted(plan("study1", "study1", TRUNKS, 1, 16)[1:2], "study1", [])
+    execute(runs, {"own": scans}, tmp_path, Mean(), 1)
     with pytest.raises(RunFileError, match="seed is 1, now 2"):
-        execute(runs, scans, tmp_path, Mean(), 2)
+        execute(runs, {"own": scans}, tmp_path, Mean(), 2)
     other = tiny_dataset.make(tmp_path / "other", scans=12, seed=500)
     with pytest.raises(RunFileError, match="dataset_sha256"):
-        execute(runs, other, tmp_path, Mean(), 1)
+        execute(runs, {"own": other}, tmp_path, Mean(), 1)
     (tmp_path / f"{runs[0].name}.json").write_text("{}")
     with pytest.raises(RunFileError, match="not a finished run"):
         finished(tmp_path)
 
 
 def test_the_plan_names_every_experiment_of_the_paper() -> None:
-    names = {experiment.name for experiment in plan("study1", "study1", TRUNKS, 10)}
+    names = {experiment.name for experiment in plan("study1", "study1", TRUNKS, 10, 16)}
     assert names >= {"fig3", "dark_field", "k_fold", "augmentation", "leave_one_out", "retrieval", "bins", "roc"}
-    names = {experiment.name for experiment in plan("study2", "study2", TRUNKS, 1)}
+    names = {experiment.name for experiment in plan("study2", "study2", TRUNKS, 1, 16)}
     assert names >= {"table1", "supplementary1", "roc", "k_fold", "retrieval", "bins"}
-    fig3 = plan("study1", "study1", TRUNKS, 10)[0]
+    fig3 = plan("study1", "study1", TRUNKS, 10, 16)[0]
     assert all(len(bar.runs) == 10 for bar in fig3.bars)
-    table1 = wanted(plan("study2", "study2", TRUNKS, 1), "study2", TRUNKS)
+    table1 = wanted(plan("study2", "study2", TRUNKS, 1, 16), "study2", TRUNKS)
     assert {run.timed for run in table1 if run.preset == "study2" and run.channels == "all" and "0" in run.part} >= {
         True
     }
@@ -126,14 +132,18 @@ def test_every_preset_of_the_plan_exists() -> None:
 
     for study in ("study1", "study2"):
         for ours in (study, f"{study}-quick"):
-            for experiment in plan(study, ours, TRUNKS, 1):
+            for experiment in plan(study, ours, TRUNKS, 1, 16):
                 for bar in experiment.bars:
                     assert {run.preset for run in bar.runs} <= set(PRESETS)
                     assert {run.channels for run in bar.runs} <= set(CHANNELS)
 
 
 def test_parts_share_no_scan(scans: Scans) -> None:
-    for name in ("split-0", "split-2", "fold-3", "without-soap"):
+    few = part(scans, "some-4")
+    assert len(few.train) == 4
+    assert set(few.train) < set(part(scans, "some-8").train) < set(part(scans, "split-0").train)
+    assert few.test == part(scans, "split-0").test
+    for name in ("split-0", "split-2", "fold-3", "without-soap", "some-8"):
         one = part(scans, name)
         assert not set(one.train) & set(one.test)
         seeds = [{scans.manifest.scans[k].seed for k in side} for side in (one.train, one.test)]
@@ -141,7 +151,11 @@ def test_parts_share_no_scan(scans: Scans) -> None:
     left_out = part(scans, "without-soap")
     assert "soap" not in {scans.manifest.scans[k].material for k in left_out.train}
     assert {scans.manifest.scans[k].label for k in left_out.test} == {0, 1}
-    for name, message in (("without-brick", "use one of C4, soap"), ("whole", "use split-N")):
+    for name, message in (
+        ("without-brick", "use one of C4, soap"),
+        ("whole", "use split-N"),
+        ("some-99", "with 16 scans only"),
+    ):
         with pytest.raises(ValueError, match=message):
             part(scans, name)
 

@@ -37,6 +37,11 @@ class Scans(Sequence[Scan]):
         """1 with a threat, else 0: (n,)."""
         return np.array([entry.label for entry in self.entries], np.int64)
 
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seeds of the scenes."""
+        return tuple(entry.seed for entry in self.entries)
+
     def __len__(self) -> int:
         return len(self.indices)
 

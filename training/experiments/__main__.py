@@ -17,13 +17,17 @@ from training.dataset import Scans
 from training.dataset.make import make
 from training.dataset.manifest import MANIFEST
 from training.dataset.recipes import STUDY1_SPLITS, recipe
+from training.experiments.leakage import shuffled
 from training.experiments.plan import TRUNKS, Experiment, Run, Study, plan
 from training.experiments.report import page
 from training.experiments.results import as_json
 from training.experiments.runner import Trainer, execute, finished, wanted
 
-#: Splits of a quick experiment.
+#: Splits of a quick experiment, and what it leaves out unless asked for.
 QUICK_SPLITS = 2
+NOT_QUICK = ("k_fold", "leave_one_out", "learning")
+#: Of the labels that mean nothing.
+SHUFFLE_SEED = 1
 TITLES: dict[Study, str] = {
     "study1": "Study 1: explosives among overlapping materials",
     "study2": "Study 2: explosive hidden in electrical items",
@@ -47,12 +51,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="darklane experiment", description=__doc__)
     parser.add_argument("study", choices=tuple(TITLES))
     parser.add_argument("--data", type=Path, help="data set; made when there is none")
+    parser.add_argument("--second", type=Path, help="data set of other scene seeds")
+    parser.add_argument("--shuffled", action="store_true", help="also train on labels dealt at random")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--splits", type=int, default=STUDY1_SPLITS)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--preset", help="preset of our network")
     parser.add_argument("--trunk", action="append", choices=tuple(TRUNKS))
     parser.add_argument("--only", action="append")
+    parser.add_argument("--match", help="only runs with this in their name")
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--resume", action="store_true")
@@ -69,14 +76,16 @@ def _run(given: argparse.Namespace, trainer: Trainer | None) -> int:
     ours = given.preset or (f"{study}-quick" if given.quick else study)
     trunks = given.trunk or ["lite0"]
     splits = min(QUICK_SPLITS, given.splits) if given.quick else given.splits
-    experiments = plan(study, ours, trunks, min(splits, len(scans.manifest.splits)))
+    splits = min(splits, len(scans.manifest.splits))
+    experiments = plan(study, ours, trunks, splits, len(scans.split("train")))
     if not given.report_only:
-        chosen = _only(experiments, given.only)
+        chosen = _only(experiments, given.only, quick=given.quick)
         if trainer is None:
             from training.experiments.trainer import trainer as of_networks  # noqa: PLC0415 - loads PyTorch
 
             trainer = of_networks(weights=given.weights)
-        execute(wanted(chosen, ours, trunks), scans, runs_folder, trainer, given.seed, _tell)
+        runs = [run for run in wanted(chosen, ours, trunks) if (given.match or "") in run.name]
+        execute(runs, _sets(study, scans, given), runs_folder, trainer, given.seed, _tell)
     _write(study, experiments, scans, given)
     return 0
 
@@ -86,18 +95,37 @@ def _scans(study: Study, given: argparse.Namespace) -> Scans:
     if not (folder / MANIFEST).is_file():
         print(f"no data set in {folder}: making one", file=sys.stderr)
         make(recipe(study, quick=given.quick), folder, workers=os.cpu_count() or 1)
+    return _of(study, folder)
+
+
+def _sets(study: Study, scans: Scans, given: argparse.Namespace) -> dict[str, Scans]:
+    """The data sets that runs are made on, by name."""
+    sets = {"own": scans}
+    if given.second is not None:
+        sets["second"] = _of(study, given.second)
+        if set(sets["second"].seeds) & set(scans.seeds):
+            raise ValueError(f"{given.second}: shares scene seeds with {scans.folder}; make it with another --seed")
+    if given.shuffled:
+        folder = given.out / "shuffled"
+        there = (folder / MANIFEST).is_file()
+        sets["shuffled"] = dataset.open(folder) if there else shuffled(scans, folder, SHUFFLE_SEED)
+    return sets
+
+
+def _of(study: Study, folder: Path) -> Scans:
     scans = dataset.open(folder)
     if scans.manifest.recipe.kind != study:
         raise ValueError(f"{folder}: is a data set of {scans.manifest.recipe.kind}; {study} needs its own")
     return scans
 
 
-def _only(experiments: list[Experiment], names: list[str] | None) -> list[Experiment]:
+def _only(experiments: list[Experiment], names: list[str] | None, *, quick: bool) -> list[Experiment]:
     known = [experiment.name for experiment in experiments]
     for name in names or []:
         if name not in known:
             raise ValueError(f"--only {name}: use one of {', '.join(known)}")
-    return [experiment for experiment in experiments if not names or experiment.name in names]
+    left_out = NOT_QUICK if quick else ()
+    return [one for one in experiments if (one.name in names if names else one.name not in left_out)]
 
 
 def _tell(run: Run, done: int, total: int) -> None:

@@ -25,6 +25,10 @@ LOSSES: Final = ("softmax", "hinge")
 WITHOUT: Final = "no-dark-field"
 #: Label of our network's bars.
 OURS: Final = "ours"
+#: Data sets of a study: its own; one of the same kind from other scene seeds; its own with labels dealt at random.
+DataName = Literal["own", "second", "shuffled"]
+#: Parts of the scans to train with in the learning curve.
+CURVE: Final = (0.125, 0.25, 0.5)
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,13 @@ class Run:
     retrieval: RetrievalName = "map"
     part: str = "split-0"
     timed: bool = False
+    data: DataName = "own"
 
     @property
     def name(self) -> str:
         """Also the name of its file."""
-        return f"{self.preset}.{self.channels}.{self.retrieval}.{self.part}"
+        set_ = "" if self.data == "own" else f".{self.data}"
+        return f"{self.preset}.{self.channels}.{self.retrieval}.{self.part}{set_}"
 
 
 @dataclass(frozen=True)
@@ -62,12 +68,35 @@ class Experiment:
     shows: Literal["bars", "roc"] = "bars"
 
 
-def plan(study: Study, ours: str, trunks: Sequence[str], splits: int) -> list[Experiment]:
+def plan(study: Study, ours: str, trunks: Sequence[str], splits: int, training: int) -> list[Experiment]:
     """All experiments of a study: ``ours`` is the preset of our network, ``splits`` how many random splits.
 
     ``trunks``: the trunk of which the variants (augmentation, without dark-field) are run comes first.
+    ``training``: how many scans split 0 trains with.
     """
-    return _study1(ours, trunks[0], splits) if study == "study1" else _study2(ours, trunks[0])
+    made = _study1(ours, trunks[0], splits) if study == "study1" else _study2(ours, trunks[0])
+    return [*made, _learning(ours, training), _leakage(ours, splits if study == "study1" else 1)]
+
+
+def _learning(ours: str, training: int) -> Experiment:
+    counts = [2 * round(part * training / 2) for part in CURVE]
+    few = [Bar(f"{OURS}, {count} scans", (Run(ours, part=f"some-{count}"),)) for count in counts]
+    whole = Bar(f"{OURS}, {training} scans", (Run(ours),))
+    note = "Split 0, trained with a part of its scans."
+    return Experiment("learning", "Learning curve", note, (whole, *reversed(few)))
+
+
+def _leakage(ours: str, splits: int) -> Experiment:
+    def on(data: DataName) -> tuple[Run, ...]:
+        return tuple(Run(ours, part=f"split-{k}", data=data) for k in range(splits))
+
+    bars = (
+        Bar(OURS, on("own")),
+        Bar(f"{OURS}, other scene seeds", on("second")),
+        Bar(f"{OURS}, labels dealt at random", on("shuffled")),
+    )
+    note = "Other scenes must give the same within the intervals; labels that mean nothing must end at chance."
+    return Experiment("leakage", "Other scenes, and labels without meaning", note, bars)
 
 
 def _over_splits(splits: int, preset: str, channels: str = "all", retrieval: RetrievalName = "map") -> tuple[Run, ...]:

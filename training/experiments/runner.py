@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -66,13 +66,18 @@ def wanted(experiments: Sequence[Experiment], ours: str, trunks: Sequence[str]) 
 
 
 def execute(
-    runs: Sequence[Run], scans: Scans, folder: Path, trainer: Trainer, seed: int,
+    runs: Sequence[Run], sets: Mapping[str, Scans], folder: Path, trainer: Trainer, seed: int,
     progress: Progress = lambda run, done, total: None,
 ) -> None:  # fmt: skip
-    """Make every run that ``folder`` does not hold yet. The training's seed is ``seed`` plus the number of the part."""
+    """Make every run that ``folder`` does not hold yet and whose data set is one of ``sets``.
+
+    The training's seed is ``seed`` plus the number of the part.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    runs = [run for run in runs if run.data in sets]
     for done, run in enumerate(runs):
         progress(run, done, len(runs))
+        scans = sets[run.data]
         path = folder / f"{run.name}.json"
         if path.is_file():
             _check(read(path), path, scans, seed)
@@ -85,7 +90,7 @@ def execute(
         outcome = trainer(run, scans, split, seed + number(run.part), keep)
         record = {
             "simulated": True,
-            "run": vars(run),
+            "run": asdict(run),
             "dataset_sha256": scans.manifest.sha256,
             "seed": seed + number(run.part),
             "settings": outcome.settings,
