@@ -95,6 +95,16 @@ bench: install
 	$(BIN)/darklane bench kernels --json build/bench-kernels.json
 	$(BIN)/darklane bench lane
 
+# A lane in a storm (docs/explanation/fail-safe.md): services killed, packets lost, cables pulled, clock stepped, disk full.
+# Ends in one line of counts; another SEED is another storm. The short one is also a test.
+SEED ?= 7
+.PHONY: chaos chaos-short
+chaos: install
+	nice $(BIN)/python -m tests.chaos --bags 300 --seed $(SEED)
+
+chaos-short: install
+	nice $(BIN)/python -m tests.chaos --bags 20 --seed $(SEED) --time-scale 8
+
 # Boots real systemd in a container with the lane installed in it; needs root and systemd-container. Not part of `test`.
 systemd-test: install
 	$(BIN)/python -m tests.systemd.nspawn

@@ -15,6 +15,8 @@ from tests.chaos.driver import Run
 
 #: Frames at the two ends of a window that rounding may give to it or not.
 FRAME_SLACK = 2
+#: So many bags at least must have come through the storm with a judgement.
+JUDGED_SHARE = 0.2
 
 
 def judge(run: Run) -> tuple[str, list[str]]:
@@ -29,6 +31,9 @@ def judge(run: Run) -> tuple[str, list[str]]:
     scripted = sum(mishap.step is not None for mishap in run.storm.mishaps.values())
     if run.played != scripted:
         wrong.append(f"{run.played} of {scripted} faults of the scanner were played")
+    judged = sum(verdict.final and verdict.decision is not Decision.UNKNOWN for verdict in journal)
+    if judged < JUDGED_SHARE * run.storm.bags:
+        wrong.append(f"only {judged} bags were judged: the lane does not recover")
     return _line(run, journal, wrong), wrong
 
 

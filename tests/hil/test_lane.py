@@ -10,7 +10,6 @@ import pytest
 
 from edge.lane import Lane
 from edge.messages import Decision, Fault
-from edge.services import SERVICES
 from tests.hil.conftest import Run, bag, small_config
 
 pytestmark = [pytest.mark.hil, pytest.mark.timeout(180)]
@@ -45,32 +44,19 @@ def test_two_bags_get_one_verdict_each_and_are_archived(state_dir: Path) -> None
     assert journaled(state_dir) == 2
 
 
-#: Nobody stops the belt while the bridge is away: the second bag must not pass before it is back.
-KILLED = ((("bridge",), 300.0), (tuple(s.name for s in SERVICES if s.name != "bridge"), 40.0))
-
-
-@pytest.mark.parametrize(("names", "gap_mm"), KILLED, ids=("bridge", "others"))
-def test_killing_a_service_during_a_bag_never_ends_in_silence(
-    state_dir: Path, names: tuple[str, ...], gap_mm: float
-) -> None:
-    bags = [bag(f"B{k}", 800_100 + k) for k in range(2 * len(names))]
-    run = Run(small_config(state_dir, emulator={"bag_gap_mm": gap_mm}), bags)
+def test_killing_services_behind_the_readout_costs_no_bag_its_judgement(state_dir: Path) -> None:
+    """What they had in hand is in the spool. (Every service is killed, the readout too, in test_chaos.)"""
+    names = ("retrieval", "inference", "verdict")
+    bags = [bag(f"B{k}", 800_100 + k) for k in range(len(names) + 1)]
+    patient = {"deadline_s": 80.0, "diverter_mm": 10_000.0}
+    run = Run(small_config(state_dir, verdict=patient), bags)
     with run.lane:
         for k, name in enumerate(names):
-            run.until(lambda k=k: in_beam(run.lane, 2 * k + 1))  # type: ignore[misc]
+            run.until(lambda k=k: in_beam(run.lane, k + 1))  # type: ignore[misc]
             run.kill(name)
         run.finish()
-        for k, name in enumerate(names):
-            hit, following = run.final(f"B{2 * k}"), run.final(f"B{2 * k + 1}")
-            if hit.decision is Decision.UNKNOWN:
-                assert hit.reason in (
-                    Fault.SERVICE_RESTART,
-                    Fault.TIMEOUT,
-                    Fault.INCOMPLETE_SCAN,
-                    Fault.IDENTITY_DOUBT,
-                    Fault.DETECTOR_FAULT,  # the beam goes down with the bridge
-                ), name
-            assert following.reason is None, f"{name}: the next bag must be fine: {following}"
+        for k in range(len(bags)):
+            assert run.final(f"B{k}").reason is None, run.final(f"B{k}")
         assert run.lane.supervisor is not None
         assert {name: run.lane.supervisor.children[name].restarts for name in names} == dict.fromkeys(names, 1)
 
