@@ -11,7 +11,7 @@ from kernels import checks
 from kernels._host import place_columns
 from kernels.backends import BackendName, get
 from kernels.settings import COLUMNS
-from kernels.types import F32, F64, U8, U16
+from kernels.types import F32, F64, I32, U8, U16
 
 
 class PhaseSums:
@@ -36,14 +36,21 @@ class PhaseSums:
         self._offsets: F64 = np.ascontiguousarray(column_offsets_um, dtype=np.float64)
         if self._offsets.shape != (COLUMNS,) or not np.isfinite(self._offsets).all():
             raise ValueError(f"column_offsets_um: shape is {self._offsets.shape}, expected ({COLUMNS},) finite µm")
+        self._furthest = float(self._offsets.max())
         span = math.ceil(float(np.ptp(self._offsets)) / self.grid_um) + 2
         self.capacity = int(checks.number("capacity_columns", capacity_columns, span, 1 << 20))
         self._threads = int(checks.number("threads", threads, 1, 1024))
         self._sums = get(backend).window(self.rows, self.capacity)
         self._weights: F64 = np.zeros((2, COLUMNS, self.capacity))
+        self._places = self._room(1)
         self._origin: float | None = None
         self._taken = 0
         self._used = 0  # columns from the first not yet taken to the last that was added to
+
+    @staticmethod
+    def _room(frames: int) -> tuple[I32, F32]:
+        """For the places of all columns in so many frames."""
+        return np.empty((frames, COLUMNS), dtype=np.int32), np.empty((frames, COLUMNS), dtype=np.float32)
 
     def begin(self, origin_um: float) -> None:
         """Start a window whose column 0 is at belt coordinate ``origin_um``; everything not taken is dropped."""
@@ -70,8 +77,9 @@ class PhaseSums:
         if travel.shape != (len(data),):
             raise ValueError(f"travel_um: shape is {travel.shape}, expected ({len(data)},), one for each frame")
         good = None if good_pixels is None else checks.good_pixels("good_pixels", good_pixels, self.rows, COLUMNS)
-        lower = np.empty((len(data), COLUMNS), dtype=np.int32)
-        fraction = np.empty((len(data), COLUMNS), dtype=np.float32)
+        if len(self._places[0]) != len(data):
+            self._places = self._room(len(data))
+        lower, fraction = self._places
         last = place_columns(
             travel=travel,
             offsets=self._offsets,
@@ -93,7 +101,7 @@ class PhaseSums:
 
     def complete_columns(self, travel_um: float) -> int:
         """Columns that no frame at or after belt travel ``travel_um`` can add to and that are not yet taken."""
-        last = (travel_um - float(self._offsets.max()) - self._begun()) / self.grid_um - 1
+        last = (travel_um - self._furthest - self._begun()) / self.grid_um - 1
         return max(0, math.floor(last) + 1 - self._taken)
 
     def take(self, columns: int) -> tuple[F32, F32, F32]:

@@ -25,6 +25,7 @@ def retrieve(
     prior: OffsetPrior | None = None,
     backend: BackendName = "auto",
     threads: int = 1,
+    unbiased: bool = True,
     out: Retrieval | None = None,
 ) -> Retrieval:
     """Fit equation (2) to every pixel and bin.
@@ -37,6 +38,9 @@ def retrieve(
     ``model``: `paper` is equation (2) as printed, `full` the wrapped three-Gaussian form, `map` that with the
     ``prior`` on o. ``threads`` never changes a result. ``out``: an earlier result of the same shape, whose arrays
     are overwritten and returned; without it new ones are made, which costs time where they are large.
+
+    ``unbiased``: take off what noise makes the fit err by on average (docs/kernels.md), where that exceeds 0.05 σ. Use
+    False for samples without noise, as of a simulation: what made them comes back. σ is the same.
 
     A sample that is NaN, zero, negative or saturated gives NaN and ``Flag.BAD_INPUT``, in both bins for `map`.
     Raises ValueError that names the argument and the value.
@@ -60,5 +64,6 @@ def retrieve(
         packed_prior,
         int(checks.number("threads", threads, 1, 1024)),
         None if out is None else checks.results("out", out, data),
+        unbiased,
     )
     return Retrieval(images=images, sigma=sigma, flags=flags, backend=engine.name)

@@ -49,6 +49,7 @@ class Backend(AcquisitionBackend, Protocol):
         prior: F32,
         threads: int,
         out: Results | None = None,
+        unbiased: bool = True,
     ) -> Results:
         """Images, sigma (4, 2, rows, columns) and flags (2, rows, columns): those of ``out``, or new ones."""
         ...

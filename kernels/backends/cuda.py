@@ -16,7 +16,7 @@ from kernels.backends.cuda_acquisition import CudaAcquisition
 from kernels.backends.cuda_memory import Memory
 from kernels.backends.cuda_source import BLOCK, ENTRIES, source
 from kernels.backends.cuda_window import CudaWindow
-from kernels.settings import BINS, GROUPS
+from kernels.settings import BINS, GROUPS, SETTINGS
 from kernels.types import F32, U16
 
 #: Floats that a curve takes as the retrieval uses it: CURVE_PREPARED of model.cuh.
@@ -100,6 +100,7 @@ class CudaBackend(CudaAcquisition):
         prior: F32,
         threads: int,
         out: tuple[F32, F32, U16] | None = None,
+        unbiased: bool = True,
     ) -> tuple[F32, F32, U16]:
         """Images, sigma (4, 2, rows, columns) and flags (2, rows, columns): those of ``out``, or new ones.
 
@@ -133,6 +134,7 @@ class CudaBackend(CudaAcquisition):
                 memory.send("prior", prior),
                 np.int32(problems),
                 np.int32(columns),
+                np.float32(SETTINGS.bias_most if unbiased else 0.0),
                 images,
                 sigma,
                 flags,

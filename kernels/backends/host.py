@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from kernels import _host
@@ -21,6 +23,7 @@ class HostBackend(HostAcquisition):
     def __init__(self, isa: str = "") -> None:
         self._isa = isa
         self._settings = SETTINGS.vector()
+        self._plain = replace(SETTINGS, bias_most=0.0).vector()
 
     def retrieve(
         self,
@@ -33,6 +36,7 @@ class HostBackend(HostAcquisition):
         prior: F32,
         threads: int,
         out: tuple[F32, F32, U16] | None = None,
+        unbiased: bool = True,
     ) -> tuple[F32, F32, U16]:
         """Images, sigma (4, 2, rows, columns) and flags (2, rows, columns): those of ``out``, or new ones."""
         if out is None:
@@ -47,7 +51,7 @@ class HostBackend(HostAcquisition):
             variance=variance_factor,
             model=model,
             prior=prior,
-            settings=self._settings,
+            settings=self._settings if unbiased else self._plain,
             images=images,
             sigma=sigma,
             flags=flags,

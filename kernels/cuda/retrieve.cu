@@ -13,9 +13,10 @@ __device__ __forceinline__ void read_again() { asm volatile("" ::: "memory"); }
 // bin is part of the problem for one bin at a time (NB = 1: n counts the pixels of both bins).
 template <bool PAPER, int NB>
 __device__ void fit(int i, const float* samples, const float* curves, const float* exposure, const float* variance,
-                    const float* prior_values, int n, int columns, float* images, float* sigma,
+                    const float* prior_values, int n, int columns, float bias_most, float* images, float* sigma,
                     unsigned short* flags) {
-    const Settings s = settings();
+    Settings s = settings();
+    s.bias_most = bias_most;  // the only one that a call chooses
     const Prior& prior = *reinterpret_cast<const Prior*>(prior_values);
     const int column = i % columns, line = i / columns, rows = n / columns / (NB == 2 ? 1 : 2);
     const Curve<float>(&curve)[NB] = *reinterpret_cast<const Curve<float>(*)[NB]>(
@@ -72,10 +73,11 @@ extern "C" __global__ void prepare_curves(const float* curves, float x, int pape
 #define DARKLANE_RETRIEVE(NAME, PAPER, NB)                                                                             \
     extern "C" __global__ void NAME(const float* samples, const float* curves, const float* exposure,                  \
                                     const float* variance, const float* prior, int n,                                  \
-                                    int columns, float* images, float* sigma, unsigned short* flags) {                 \
+                                    int columns, float bias_most, float* images, float* sigma,                         \
+                                    unsigned short* flags) {                                                           \
         const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);                                         \
         if (i >= n) return;                                                                                            \
-        fit<PAPER, NB>(i, samples, curves, exposure, variance, prior, n, columns, images, sigma, flags);               \
+        fit<PAPER, NB>(i, samples, curves, exposure, variance, prior, n, columns, bias_most, images, sigma, flags);    \
     }
 
 DARKLANE_RETRIEVE(retrieve_paper, true, 1)

@@ -68,6 +68,20 @@ def test_retrieval(gpu: cuda.CudaBackend, model: Model, gain: float, rows: int, 
     assert np.isnan(images[:, bad]).all()
 
 
+def test_bias_is_left_where_that_is_asked_for(gpu: cuda.CudaBackend) -> None:
+    samples = scene.single(
+        scene.expected(scene.curves(1), scene.random_truth(np.random.default_rng(3), 1, 40), 50, "map")
+    )
+    packed, prior = checks.curves("curves", scene.curves(1)), checks.prior("prior", scene.PRIOR)
+    column = np.full(40, 50, dtype=np.float32)
+    arguments = (samples, packed, scene.X0_UM, column, np.ones_like(column), 2, prior, 1, None)
+    kept, plain = gpu.retrieve(*arguments), gpu.retrieve(*arguments, False)
+    host = HostBackend("baseline").retrieve(*arguments, False)
+    assert (np.abs(kept[0] - plain[0]) > 0.05 * plain[1]).any()
+    np.testing.assert_array_equal(kept[1], plain[1])
+    assert (np.abs(plain[0] - host[0]) < 0.01 * host[1]).all()
+
+
 @pytest.mark.parametrize("rows", [1, 21])
 def test_phase_sums(gpu: cuda.CudaBackend, rows: int) -> None:
     rng = np.random.default_rng(3)

@@ -21,16 +21,40 @@ def test_noiseless_pixels_are_returned(model: Model, x_um: float) -> None:
     rng = np.random.default_rng(1)
     scanner = scene.curves(8, seed=3)
     truth = scene.random_truth(rng, 8, 400)
-    frames = 1e3 if model == "map" else 1e5
+    frames = 1e3 if model == "map" else 1e4  # o free is singular for most of this scene at 1e4 counts, and says so
     samples = scene.single(scene.expected(scanner, truth, frames, model, x_um))
-    result = retrieve(samples, scanner, x_um, exposure=frames, model=model, prior=scene.PRIOR)
-    # Where the errors are skewed the bias that noise would have made is taken off, though there is no noise here.
-    good = (result.flags & ~np.uint16(Flag.PRIOR_DOMINATED)) == 0
-    if model == "map":  # the prior hands it on from bin to bin
-        good[:] = good.all(axis=0)
-    error = (np.abs(result.images - truth) / np.maximum(np.abs(truth), SCALE))[:, good]
-    assert good.mean() > 0.5
-    assert error.max() < 1e-4
+    result = retrieve(samples, scanner, x_um, exposure=frames, model=model, prior=scene.PRIOR, unbiased=False)
+    good = (result.flags & PLAIN) == 0
+    error = np.abs(result.images - truth) / np.maximum(np.abs(truth), SCALE)
+    if model == "map":
+        assert good.all()
+        assert error.max() < 1e-4
+        return
+    assert good.mean() > 0.6
+    assert np.quantile(error[:, good], 0.999) < 1e-4
+    # One unknown in a thousand is further off, by rounding to float32 where samples hardly tell it; no other root.
+    assert error[:, good].max() < 3e-4
+
+
+@pytest.mark.parametrize("model", ["full", "map"])
+def test_only_what_is_skewed_is_moved_for_its_bias(model: Model) -> None:
+    """And that is nothing at high counts: the bias falls as 1/N, σ as 1/√N."""
+    rng = np.random.default_rng(1)
+    scanner = scene.curves(4, seed=3)
+    truth = scene.random_truth(rng, 4, 400)
+    for frames in (1e3, 1e5, 1e8):
+        samples = scene.single(scene.expected(scanner, truth, frames, model))
+        kept, plain = (
+            retrieve(samples, scanner, scene.X0_UM, exposure=frames, model=model, prior=scene.PRIOR, unbiased=choice)
+            for choice in (True, False)
+        )
+        np.testing.assert_array_equal(kept.sigma, plain.sigma)
+        assert (plain.flags | Flag.SKEWED == kept.flags | Flag.SKEWED).all()
+        alike = (kept.flags & Flag.SKEWED) == 0
+        if model == "map":  # the prior hands it on from bin to bin
+            alike[:] = alike.all(axis=0)
+        np.testing.assert_array_equal(kept.images[:, alike], plain.images[:, alike])
+        assert alike.mean() > {1e3: -1.0, 1e5: 0.5 if model == "full" else 0.99, 1e8: 0.99}[frames]
 
 
 def test_paper_model_returns_what_it_was_made_of() -> None:
@@ -38,9 +62,9 @@ def test_paper_model_returns_what_it_was_made_of() -> None:
     scanner = scene.curves(4)
     truth = scene.random_truth(rng, 4, 300, dark_field=300.0)
     samples = scene.single(scene.expected(scanner, truth, 1e6, "paper"))
-    result = retrieve(samples, scanner, scene.X0_UM, exposure=1e6, model="paper")
-    good = result.flags == 0
-    assert good.mean() > 0.7
+    result = retrieve(samples, scanner, scene.X0_UM, exposure=1e6, model="paper", unbiased=False)
+    good = (result.flags & PLAIN) == 0
+    assert good.mean() > 0.95
     error = (np.abs(result.images - truth) / np.maximum(np.abs(truth), SCALE))[:, good]
     assert np.quantile(error, 0.999) < 2e-4
 
