@@ -18,7 +18,7 @@ from training.fit_network.crops import Batch, Sampler, cell_targets
 from training.fit_network.inputs import Store, scales
 from training.fit_network.metrics import I64, Platt, fit_platt
 from training.fit_network.presets import GrainPreset
-from training.networks.grain_net import GrainNet
+from training.networks.grain_net import STRIDE, GrainNet
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,9 @@ def fit(
     def loss_of(rng: np.random.Generator, step: int) -> Tensor:
         batch = sampler.draw(rng, preset.batch)
         inputs = torch.from_numpy(batch.planes).to(memory_format=torch.channels_last)
-        heat, score = network(inputs)
-        return loss(heat, score, batch, preset.bag_weight)
+        with torch.autocast("cpu", torch.bfloat16, enabled=preset.bf16):
+            heat, score = network(inputs)
+        return loss(heat, score.float(), batch, preset.bag_weight)
 
     identity = f"{preset} {store.retrieval} {store.scans.manifest.sha256} {','.join(planes)} {fitted} seed {seed}"
     plan = loop.Plan(preset.steps, preset.optimiser, seed, identity, save)
@@ -89,10 +90,16 @@ def fit(
     return Trained(network, fit_platt(raw, labels[validation]), tuple(fitted), tuple(validation), tuple(losses))
 
 
+def whole_cells(planes: F32) -> F32:
+    """Planes filled up with zeros to whole cells, as the lane does."""
+    missing = [-size % STRIDE for size in planes.shape[1:]]
+    return np.pad(planes, ((0, 0), (0, missing[0]), (0, missing[1]))) if any(missing) else planes
+
+
 def judge(network: GrainNet, planes: F32) -> tuple[F32, float]:
     """Heat (⌈rows/8⌉, ⌈columns/8⌉) and score of one scan's planes (C, rows, columns), both logits."""
     with torch.inference_mode():
-        heat, score = network(torch.from_numpy(planes)[None].to(memory_format=torch.channels_last))
+        heat, score = network(torch.from_numpy(whole_cells(planes))[None].to(memory_format=torch.channels_last))
     made: F32 = heat[0, 0].numpy()
     return made, float(score[0, 0])
 

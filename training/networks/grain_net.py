@@ -12,26 +12,35 @@ Fully convolutional, no dynamic padding, plain operators only, so that it export
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-#: Image pixels per heat pixel.
-STRIDE = 8
-#: Ratio planes: numerator, denominator (names of planes), and the least denominator that counts, in its unit.
-RATIOS: tuple[tuple[str, str, float], ...] = (
-    ("dark_field low", "attenuation low", 0.03),
-    ("dark_field high", "attenuation high", 0.03),
-    ("attenuation high", "attenuation low", 0.03),
-    ("offset_attenuation low", "attenuation low", 0.03),
-    ("offset_attenuation high", "attenuation low", 0.03),
-    ("dark_field high", "dark_field low", 8.0),
+#: Image pixels per heat pixel, and pixels beyond a cell on which its heat depends.
+STRIDE, HALO = 8, 88
+#: Cells a side of which the mean is taken before the hottest place is sought.
+SMOOTH = 3
+
+
+class Ratio(NamedTuple):
+    """Planes ``top`` / ``bottom``; ``least``: denominator that counts, in its unit; ``scale`` brings it to order 1."""
+
+    top: str
+    bottom: str
+    least: float
+    scale: float
+
+
+RATIOS = (
+    Ratio("dark_field low", "attenuation low", 0.03, 0.02),
+    Ratio("dark_field high", "attenuation high", 0.03, 0.05),
+    Ratio("attenuation high", "attenuation low", 0.03, 1.0),
+    Ratio("offset_attenuation low", "attenuation low", 0.03, 1.0),
+    Ratio("offset_attenuation high", "attenuation low", 0.03, 1.0),
+    Ratio("dark_field high", "dark_field low", 8.0, 1.0),
 )
-#: Averages that ratios are taken of: pixels a side, and step. One pixel of a fast scan is mostly noise.
-RATIO_WINDOWS = ((5, 2), (17, STRIDE))
-#: Brings each ratio to order 1: dark-field over attenuation is in µm².
-_RATIO_SCALE = (0.02, 0.05, 1.0, 1.0, 1.0, 1.0)
 #: Planes whose slope against :data:`SLOPE_OF` is taken, and what brings it to order 1.
 SLOPE_OF = "attenuation low"
 SLOPES: tuple[tuple[str, float], ...] = (
@@ -41,9 +50,11 @@ SLOPES: tuple[tuple[str, float], ...] = (
     ("offset_attenuation low", 1.0),
     ("offset_attenuation high", 1.0),
 )
-#: Windows of the slopes in pixels of half the resolution, and the least variance of the attenuation that counts.
-SLOPE_WINDOWS, SLOPE_FLOOR = (11, 23), 2e-4
-#: No slope comes out larger than this.
+#: Pixels a side that ratios and slopes are made of the means of: one pixel of a fast scan is mostly noise.
+FINE = 4
+#: Windows of wide ratios and of slopes in cells; least variance of the attenuation that counts.
+WIDE, SLOPE_WINDOWS, SLOPE_FLOOR = 3, (3, 5), 2e-4
+#: No ratio or slope comes out larger than this.
 LARGEST = 4.0
 #: Window of the texture statistics on the maps of stride 4, and its step.
 WINDOW, STEP = 7, 2
@@ -71,64 +82,69 @@ class Residual(nn.Module):
         return torch.relu(x + self.second(self.first(x)))
 
 
-class RatioPlanes(nn.Module):
-    """Ratios of planes averaged over ``window`` pixels, every ``step`` pixels, as many as ``planes`` allow."""
+class Physics(nn.Module):
+    """Quantities that no convolution makes: ratios of averaged planes, and slopes of planes against attenuation.
 
-    def __init__(self, planes: Sequence[str], window: int, step: int) -> None:
-        super().__init__()
-        usable = [k for k, (top, bottom, _) in enumerate(RATIOS) if top in planes and bottom in planes]
-        self.count, self._window, self._step = len(usable), window, step
-        used = sorted({planes.index(name) for k in usable for name in RATIOS[k][:2]})
-        self._used = used
-        self._top = [used.index(planes.index(RATIOS[k][0])) for k in usable]
-        self._bottom = [used.index(planes.index(RATIOS[k][1])) for k in usable]
-        floors = torch.tensor([RATIOS[k][2] for k in usable]).view(1, -1, 1, 1)
-        scales = torch.tensor([_RATIO_SCALE[k] for k in usable]).view(1, -1, 1, 1)
-        self.register_buffer("floor", floors**2, persistent=False)
-        self.register_buffer("scale", scales, persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, count, rows / step, columns / step) of raw planes (N, C, rows, columns)."""
-        mean = functional.avg_pool2d(x[:, self._used], *_averaged(self._window, self._step), count_include_pad=False)
-        top, bottom = mean[:, self._top], mean[:, self._bottom]
-        return self.scale * top * bottom / (bottom * bottom + self.floor)
-
-
-class SlopePlanes(nn.Module):
-    """How planes change with the low-bin attenuation inside windows: local regression slopes.
-
-    Across the edge of a thing, slope = its own ratio to its own attenuation, whatever lies behind and however thick it
-    is: the background renormalisation of the paper (Supplementary Fig. 4) without having to find regions first.
+    Across the edge of a thing, the slope of its dark-field against its attenuation is its own ratio, whatever lies
+    behind it and however thick it is: the background renormalisation of the paper (Supplementary Fig. 4) without
+    having to find regions first. Both shrink to 0 where the denominator drowns in its own noise.
     """
 
     def __init__(self, planes: Sequence[str]) -> None:
         super().__init__()
-        usable = [k for k, (name, _) in enumerate(SLOPES) if SLOPE_OF in planes and name in planes]
-        self.count = len(usable) + 1 if usable else 0
-        self._used = [planes.index(SLOPE_OF), *(planes.index(SLOPES[k][0]) for k in usable)] if usable else []
-        scales = torch.tensor([SLOPES[k][1] for k in usable]).view(1, -1, 1, 1)
-        self.register_buffer("scale", scales, persistent=False)
+        ratios = [entry for entry in RATIOS if entry.top in planes and entry.bottom in planes]
+        slopes = [entry for entry in SLOPES if SLOPE_OF in planes and entry[0] in planes]
+        used = sorted({planes.index(name) for entry in ratios for name in (entry.top, entry.bottom)}
+                      | {planes.index(name) for name, _ in slopes} | {planes.index(SLOPE_OF)})  # fmt: skip
+        at = {planes[index]: k for k, index in enumerate(used)}
+        self.ratios, self.slopes = len(ratios), len(SLOPE_WINDOWS) * (len(slopes) + 1)
+        self.base = at[SLOPE_OF]
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, windows × count, rows / 8, columns / 8) of raw planes: slopes, and how much the attenuation varies."""
-        mean = functional.avg_pool2d(x[:, self._used], *_averaged(*RATIO_WINDOWS[0]), count_include_pad=False)
-        base = mean[:, :1]
-        made = []
+        def keep(name: str, values: list[int] | list[float]) -> None:
+            made = torch.tensor(values) if values and isinstance(values[0], int) else _column(values)
+            self.register_buffer(name, made, persistent=False)
+
+        keep("used", used)
+        keep("top", [at[entry.top] for entry in ratios])
+        keep("bottom", [at[entry.bottom] for entry in ratios])
+        keep("floor", [entry.least**2 for entry in ratios])
+        keep("ratio_scale", [entry.scale for entry in ratios])
+        keep("sloped", [at[name] for name, _ in slopes])
+        keep("slope_scale", [scale for _, scale in slopes])
+
+    def forward(self, planes: Tensor) -> tuple[Tensor, Tensor]:
+        """Ratios at a quarter of the resolution, and ratios and slopes at an eighth, of raw planes (N, C, …)."""
+        fine = functional.avg_pool2d(planes.index_select(1, self.used), FINE)
+        base = fine[:, self.base : self.base + 1]
+        cells = functional.avg_pool2d(fine, STRIDE // FINE)
+        squares = functional.avg_pool2d(base * base, STRIDE // FINE)
+        products = functional.avg_pool2d(fine.index_select(1, self.sloped) * base, STRIDE // FINE)
+        made = [self._ratios(_around(cells, WIDE))]
         for window in SLOPE_WINDOWS:
-            shape = _averaged(window, STRIDE // RATIO_WINDOWS[0][1])
-            first = functional.avg_pool2d(mean, *shape, count_include_pad=False)
-            joint = functional.avg_pool2d(mean * base, *shape, count_include_pad=False)
-            together = joint - first * first[:, :1]
-            spread = torch.relu(together[:, :1])
-            slope = self.scale * together[:, 1:] / (spread + SLOPE_FLOOR)
-            # Where nothing but noise varies, slopes are wild: large ones are squeezed.
-            made += [slope / (1.0 + slope.abs() / LARGEST), torch.sqrt(spread + SLOPE_FLOOR) * 5.0]
-        return torch.cat(made, 1)
+            mean = _around(cells, window)
+            middle = mean[:, self.base : self.base + 1]
+            spread = torch.relu(_around(squares, window) - middle * middle) + SLOPE_FLOOR
+            joint = _around(products, window) - mean.index_select(1, self.sloped) * middle
+            made += [_squeezed(self.slope_scale * joint / spread), torch.sqrt(spread) * 5.0]
+        return self._ratios(fine), torch.cat(made, 1)
+
+    def _ratios(self, mean: Tensor) -> Tensor:
+        top, bottom = mean.index_select(1, self.top), mean.index_select(1, self.bottom)
+        return _squeezed(self.ratio_scale * top * bottom / (bottom * bottom + self.floor))
 
 
-def _averaged(window: int, step: int) -> tuple[int, int, int]:
-    """Window, step and padding of an average that keeps size / step whole."""
-    return window, step, window // 2
+def _squeezed(x: Tensor) -> Tensor:
+    """Where nothing but noise varies, ratios are wild: none comes out larger than :data:`LARGEST`."""
+    return x / (1.0 + x.abs() / LARGEST)
+
+
+def _around(x: Tensor, window: int, step: int = 1) -> Tensor:
+    """Mean of ``window`` × ``window`` around every ``step``-th pixel; what lies beyond the border does not count."""
+    return functional.avg_pool2d(x, window, step, window // 2, count_include_pad=False)
+
+
+def _column(values: Sequence[float]) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32).view(1, -1, 1, 1)
 
 
 class TextureStatistics(nn.Module):
@@ -140,9 +156,8 @@ class TextureStatistics(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 2 × features, …)."""
-        y = self.project(x)
-        mean = functional.avg_pool2d(y, WINDOW, STEP, WINDOW // 2, count_include_pad=False)
-        square = functional.avg_pool2d(y * y, WINDOW, STEP, WINDOW // 2, count_include_pad=False)
+        y = self.project(x).float()  # small differences of squares need all digits
+        mean, square = _around(y, WINDOW, STEP), _around(y * y, WINDOW, STEP)
         return torch.cat([mean, torch.sqrt(torch.relu(square - mean * mean) + LEAST_VARIANCE)], 1)
 
 
@@ -156,16 +171,15 @@ class GrainNet(nn.Module):
         self.planes, self.width = tuple(planes), width
         middle, wide = width * 3 // 2, width * 3
         self.register_buffer("weight_of_plane", 1.0 / torch.tensor(scale, dtype=torch.float32).view(1, -1, 1, 1))
-        self.ratios, self.wide_ratios = (RatioPlanes(planes, window, step) for window, step in RATIO_WINDOWS)
+        self.physics = Physics(planes)
         self.stem = _unit(len(planes), width, 3, 2)
-        self.down4 = _unit(width + self.ratios.count, middle, 3, 2)
+        self.down4 = _unit(width, middle, 3, 2)
+        self.mix4 = _unit(middle + self.physics.ratios, middle, 1)
         self.at4 = Residual(middle)
         self.texture = TextureStatistics(middle, middle)
         self.down8 = _unit(middle, wide, 3, 2)
-        self.slopes = SlopePlanes(planes)
-        made = self.wide_ratios.count + len(SLOPE_WINDOWS) * self.slopes.count
-        self.join = _unit(wide + 2 * middle + made, wide, 1)
-        self.at8 = nn.Sequential(Residual(wide), Residual(wide, 2), Residual(wide, 2))
+        self.join = _unit(wide + 2 * middle + self.physics.ratios + self.physics.slopes, wide, 1)
+        self.at8 = nn.Sequential(Residual(wide), Residual(wide, 2), Residual(wide))
         self.dropout = nn.Dropout2d(dropout)
         self.heat = nn.Conv2d(wide, 1, 1)
         self.score = nn.Conv2d(1, 1, 1)
@@ -173,19 +187,17 @@ class GrainNet(nn.Module):
         nn.init.zeros_(self.score.bias)
 
     def forward(self, planes: Tensor) -> tuple[Tensor, Tensor]:
-        """Heat (N, 1, rows/8, columns/8) and score (N, 1), both logits, of raw planes (N, C, rows, columns)."""
-        x = self.stem(planes * self.weight_of_plane)
-        x = self.down4(torch.cat([x, self.ratios(planes)], 1))
-        x = self.at4(x)
-        x = self.join(torch.cat([self.down8(x), self.texture(x), *self._physics(planes)], 1))
-        heat = self.heat(self.dropout(self.at8(x)))
-        smooth = functional.avg_pool2d(heat, 3, 1, 1, count_include_pad=False)
-        return heat, self.score(torch.amax(smooth, (2, 3), keepdim=True)).flatten(1)
+        """Heat (N, 1, rows/8, columns/8) and score (N, 1), both logits, of raw planes (N, C, rows, columns).
 
-    def _physics(self, planes: Tensor) -> list[Tensor]:
-        """Quantities at the heat's resolution that no convolution can make."""
-        made = [self.wide_ratios(planes)] if self.wide_ratios.count else []
-        return [*made, self.slopes(planes)] if self.slopes.count else made
+        Rows and columns are multiples of 8: a bag is filled up with zeros, which say that nothing was measured there.
+        """
+        fine, coarse = self.physics(planes)
+        x = self.down4(self.stem(planes * self.weight_of_plane))
+        x = self.at4(self.mix4(torch.cat([x, fine], 1)))
+        x = self.join(torch.cat([self.down8(x), self.texture(x), coarse], 1))
+        heat = self.heat(self.dropout(self.at8(x))).float()
+        smooth = _around(heat, SMOOTH)
+        return heat, self.score(torch.amax(smooth, (2, 3), keepdim=True)).flatten(1)
 
 
 def parameters(network: nn.Module) -> int:
