@@ -89,7 +89,7 @@ def launcher(tmp_path: Path) -> Launch:
     """What starts an emulator in this folder: ``with launch(items, *arguments) as scanner``."""
 
     @contextmanager
-    def start(items: list[dict[str, Any]], *more: str) -> Iterator[Scanner]:
+    def start(items: list[dict[str, Any]], *more: str, stdin: int = subprocess.DEVNULL) -> Iterator[Scanner]:
         port, control = free_port(), free_port(socket.SOCK_STREAM)
         lane, plan = tmp_path / "lane.toml", tmp_path / "plan.json"
         lane.write_text(LANE.format(port=port, control=control))
@@ -105,7 +105,7 @@ def launcher(tmp_path: Path) -> Launch:
         ]
         with (
             DetectorStream("127.0.0.1", port, ROWS, buffer_mib=8, fifo_priority=0) as stream,
-            subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process,
+            subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, text=True) as process,
         ):
             try:
                 scanner = Scanner(tmp_path, process, stream, control)

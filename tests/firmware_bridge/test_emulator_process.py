@@ -141,6 +141,21 @@ def test_sigterm_ends_it_and_the_axis_keeps_its_place(launch: Launch) -> None:
         assert axis.position_um() == pytest.approx(21.5)
 
 
+def test_it_ends_with_whoever_started_it_and_leaves_its_devices_to_the_next_one(launch: Launch) -> None:
+    with ExitStack() as stack:
+        stdin, hold = os.pipe()
+        stack.callback(os.close, stdin)
+        with launch([], "--while-stdin", stdin=stdin) as scanner:
+            with EspAxis(scanner.folder / "dev" / "esp-1", 1) as axis:
+                axis.move_to_um(-7.25)
+            os.close(hold)
+            # A second one may be started at once: it waits for the first.
+            with launch([], stdin=stdin) as second:
+                assert scanner.process.wait(20) == 0
+                with EspAxis(second.folder / "dev" / "esp-1", 1) as axis:
+                    assert axis.position_um() == pytest.approx(-7.25)
+
+
 @pytest.mark.parametrize(
     ("lane", "plan", "words"),
     [
