@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 
 import zmq
 
 #: After binding, messages wait this long: subscribers of a killed predecessor need a moment to come back.
 HOLD_NS = 1_000_000_000
+#: Drops are logged so often at most.
+LINE_S = 10.0
 #: Subscriptions read per call; a subscriber that floods us waits for the next one.
 SUBSCRIPTIONS_PER_CALL = 200
 
@@ -24,6 +27,7 @@ class Fanout:
         self.socket = socket
         self.dropped = 0
         self._log = log
+        self._next_line = 0.0
         socket.setsockopt(zmq.XPUB_NODROP, 1)
         socket.setsockopt(zmq.XPUB_VERBOSE, 1)
 
@@ -33,12 +37,21 @@ class Fanout:
             self.socket.send_multipart(frames, zmq.NOBLOCK)
         except zmq.Again:
             self.dropped += 1
-            self._log.warning("feed: a subscriber does not read; %s was dropped for it", bytes(frames[0]).decode())
+            self._tell(bytes(frames[0]).decode())
             self.socket.setsockopt(zmq.XPUB_NODROP, 0)
             try:
                 self.socket.send_multipart(frames, zmq.NOBLOCK)
             finally:
                 self.socket.setsockopt(zmq.XPUB_NODROP, 1)
+
+    def _tell(self, topic: str) -> None:
+        """A stuck subscriber stays stuck: one line now and then says as much as one per message."""
+        now = time.monotonic()
+        if now >= self._next_line:
+            self._next_line = now + LINE_S
+            self._log.warning(
+                "feed: a subscriber does not read; %s was dropped for it (%d drops so far)", topic, self.dropped
+            )
 
     def subscriptions(self) -> list[bytes]:
         """Topic prefixes that somebody subscribed to since the last call, a bounded number of them."""

@@ -60,6 +60,9 @@ class Publisher:
         """Pass on one message. While subscribers come back after a bind it is held for a moment."""
         if self.listener is None or self.listener.socket is None:
             return
+        if len(self._held) == QUEUE:
+            # More than the hold has room for: the oldest goes, for everybody.
+            self._dropped_before += 1
         self._held.append(list(frames))
         self._flush()
 

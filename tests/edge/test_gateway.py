@@ -17,7 +17,7 @@ from edge import wire
 from edge.archive.reader import BagFile
 from edge.config import load
 from edge.gateway.answers import Answerer
-from edge.messages import BagImage, BagNotice, FeedReply, FeedRequest, Hello, LaneState, ServiceStatus
+from edge.messages import BagImage, BagNotice, FeedReply, FeedRequest, Hello, LaneState, ServiceStatus, Verdict
 from tests.edge.archive_bags import bag
 from tests.edge.gateway_bench import GatewayBench
 from tests.edge.test_archive_file import write
@@ -80,7 +80,8 @@ def test_a_late_joiner_asks_for_the_snapshot_and_then_the_gap(bench: GatewayBenc
     assert snapshot.lane_state.state == "SCANNING"
     assert snapshot.calibration is not None
     assert snapshot.calibration.state == "UNCALIBRATED"
-    got, after, more = [], 0, True
+    got: list[Verdict] = []
+    after, more = 0, True
     while more:
         page = bench.ask(client, ask="replay", after_seq=after, limit=2)
         assert len(page.verdicts) <= 2
