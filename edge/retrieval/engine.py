@@ -138,11 +138,12 @@ class RetrievalEngine:
         return message, {"images": result.images, "sigma": result.sigma, "flags": result.flags}
 
     def _retrieve(self, bag: _Bag, slab: Slab, arrays: Arrays) -> _Retrieved:
+        if slab.fault is not None:
+            # Even when slabs before it are missing: a full disk kept them.
+            raise _GiveUpError(slab.fault, "given up by the readout")
         if slab.index != bag.next_index:
             raise _GiveUpError(Fault.SERVICE_RESTART, f"expected slab {bag.next_index} of this bag")
         bag.next_index += 1
-        if slab.fault is not None:
-            raise _GiveUpError(slab.fault, "given up by the readout")
         if bag.flat is None:
             bag.flat = self._calibration(slab)
         flat = bag.flat

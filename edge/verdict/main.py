@@ -53,6 +53,7 @@ class Service:
         now = clock()
         self.bus = bus
         self.lane_name = config.lane.name
+        self._software = f"darklane {metadata.version('darklane')}"
         self.loop = Loop(bus, "bags")
         self.feed = Feed(bus, now)
         self.recorder = Recorder(config.state_dir / FILE_NAME, bus.stamp.boot_id, run_dir=config.run_dir)
@@ -157,10 +158,9 @@ class Service:
             self.feed.publish(topics.LANE_STATE, state, now)
 
     def _hello(self, now: Now) -> None:
-        software = f"darklane {metadata.version('darklane')}"
         message = Hello(
             lane=self.lane_name,
-            software=software,
+            software=self._software,
             last_verdict_seq=self.recorder.last_seq,
             heartbeat_s=HEARTBEAT_NS / 1e9,
         )

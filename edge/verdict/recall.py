@@ -58,9 +58,11 @@ class Recalls:
                 continue
             if bag.quiet_mono is None:
                 bag.quiet_mono = now.mono
-            quiet = now.mono - max(bag.quiet_mono, self._heard_mono) >= self._quiet_ns
+            # A lane that is only slow must not be given every bag twice: one bag in so much silence, and that once.
+            quiet = not bag.recalls and now.mono - max(bag.quiet_mono, self._heard_mono) >= self._quiet_ns
             if bag.wanted or quiet:
-                bag.wanted, bag.quiet_mono = False, now.mono
+                self._heard_mono = now.mono if quiet else self._heard_mono
+                bag.wanted = False
                 bag.recalls += 1
                 record = bag.record
                 scan_id = f"{record.bag_id[:_ID_PART]}.again{now.wall // 1_000_000}"

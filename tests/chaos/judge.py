@@ -16,7 +16,7 @@ from tests.chaos.driver import Run
 #: Frames at the two ends of a window that rounding may give to it or not.
 FRAME_SLACK = 2
 #: So many bags at least must have come through the storm with a judgement.
-JUDGED_SHARE = 0.2
+JUDGED_SHARE = 0.1
 
 
 def judge(run: Run) -> tuple[str, list[str]]:
