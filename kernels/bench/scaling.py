@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ import numpy as np
 
 from kernels.bench.retrieval import COUNTS, MODELS, SEED, ours, pixel_fits, work
 from kernels.bench.scene import Pixels, pixels
-from kernels.bench.timing import FULL, LARGE, PAIRS, QUICK, Timing, measure_in_turn, medians, ratio, wall
+from kernels.bench.threads import speed_ups
+from kernels.bench.timing import FULL, LARGE, QUICK, measure_in_turn, medians
 
 PIXELS = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 QUICK_PIXELS = (100, 1_000)
@@ -62,7 +62,7 @@ def scaling(quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
         "pixels": by_pixels,
         "pixels_skipped": skipped,
         "counts": _in_turn("counts_at_peak", counts, quick, large=False),
-        "threads": _threads(base, quick, say),
+        "threads": speed_ups(base, quick, say),
     }
 
 
@@ -81,28 +81,3 @@ def _in_turn(key: str, scenes: dict[Any, Pixels], quick: bool, *, large: bool) -
             row = {"model": model, key: name, "fits_per_second_per_core": rate, "others_busy_cores": timing.others}
             table.append(row)
     return table
-
-
-def _threads(base: Pixels, quick: bool, say: Callable[[str], None]) -> list[dict[str, Any]]:
-    cores = os.cpu_count() or 1
-    steps = sorted({1, 2, *(2**k for k in range(cores.bit_length()) if 2**k <= cores), cores})
-    found: list[dict[str, Any]] = []
-    for model in MODELS:
-        say(f"{', '.join(map(str, steps))} threads in turn, {model}")
-        held = ours(base, model)
-        works = {str(threads): work(base, model, threads, held) for threads in steps}
-        timings = measure_in_turn(works, QUICK if quick else PAIRS)
-        found += [_thread_row(base, model, threads, timings) for threads in steps]
-    return found
-
-
-def _thread_row(base: Pixels, model: str, threads: int, timings: dict[str, list[Timing]]) -> dict[str, Any]:
-    own = medians(timings)[str(threads)]
-    return {
-        "model": model,
-        "threads": threads,
-        "fits_per_second": pixel_fits(base) / own.wall_s,
-        "speed_up": ratio(timings["1"], timings[str(threads)], wall),
-        "rounds": own.rounds,
-        "others_busy_cores": own.others,
-    }

@@ -3,6 +3,7 @@
 
 #include <nanobind/stl/optional.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <stdexcept>
@@ -47,24 +48,26 @@ long place_columns(In<double, 1> travel, In<double, 1> offsets, double origin, d
         throw std::invalid_argument("travel_um: number " + std::to_string(n) + " is " + std::to_string(travel.data()[n]) +
                                     ", expected finite µm");
     }
-    const auto place_of = [&](size_t i, std::int32_t& below) {
-        const double place = (travel.data()[i / COLUMNS] - offsets.data()[i % COLUMNS] - origin) / grid - double(taken);
-        const double near = place < -FAR ? -FAR : place > FAR ? FAR : place;
-        below = std::int32_t(near);
-        below -= near < below;  // towards zero so far
-        return near - below;
+    const auto place_of = [&](double belt, double offset) {
+        const double place = (belt - offset - origin) / grid - double(taken);
+        return place < -FAR ? -FAR : place > FAR ? FAR : place;
     };
-    long highest = -long(FAR);
-    for (size_t i = 0; i < frames * COLUMNS; ++i) {
-        std::int32_t below;
-        fraction.data()[i] = float(place_of(i, below));
-        lower.data()[i] = below;
-        highest = below >= highest ? below + 1 : highest;
-    }
+    const auto whole = [](double place) {
+        const std::int32_t below = std::int32_t(place);  // towards zero so far
+        return below - (place < below);
+    };
+    if (frames == 0) return -long(FAR);
+    // The column that looks furthest ahead, in the frame that is furthest on.
+    const double furthest = *std::max_element(travel.data(), travel.data() + frames);
+    const double ahead = *std::min_element(offsets.data(), offsets.data() + COLUMNS);
+    const long highest = whole(place_of(furthest, ahead)) + 1;
     if (highest >= capacity) return highest;
     for (size_t i = 0; i < frames * COLUMNS; ++i) {
-        std::int32_t below;
-        const double far = place_of(i, below), near = 1 - far;
+        const double place = place_of(travel.data()[i / COLUMNS], offsets.data()[i % COLUMNS]);
+        const std::int32_t below = whole(place);
+        const double far = place - below, near = 1 - far;
+        lower.data()[i] = below;
+        fraction.data()[i] = float(far);
         double* sum = weights.data() + i % COLUMNS * capacity + below;
         double* square = sum + COLUMNS * capacity;
         if (below >= 0) {
