@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import zmq
 import zmq.auth
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 from zmq.utils import z85
@@ -250,6 +250,7 @@ def test_what_is_no_request_is_an_error(frames: list[bytes]) -> None:
         zap.decode(frames)
 
 
+@settings(max_examples=50)
 @given(frames=st.lists(st.binary(max_size=40), max_size=9))
 def test_no_other_frames_admit_anybody(frames: list[bytes]) -> None:
     try:
