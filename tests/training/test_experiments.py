@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,7 @@ def test_the_plan_names_every_experiment_of_the_paper() -> None:
 
 def test_every_preset_of_the_plan_exists() -> None:
     pytest.importorskip("torch", reason="install darklane[train]")
+    from training.experiments.trainer import preset_of
     from training.fit_network.channels import CHANNELS
     from training.fit_network.presets import PRESETS
 
@@ -136,6 +138,10 @@ def test_every_preset_of_the_plan_exists() -> None:
                 for bar in experiment.bars:
                     assert {run.preset for run in bar.runs} <= set(PRESETS)
                     assert {run.channels for run in bar.runs} <= set(CHANNELS)
+    assert preset_of("study1@77") == replace(PRESETS["study1"], name="study1@77", steps=77)  # type: ignore[type-var]
+    for wrong in ("study1@x", "study1-lite0-fc1-hinge@5"):
+        with pytest.raises(ValueError, match="NAME@STEPS"):
+            preset_of(wrong)
 
 
 def test_parts_share_no_scan(scans: Scans) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from training.dataset import Scans
@@ -11,7 +12,18 @@ from training.experiments.plan import Run
 from training.experiments.runner import Outcome, Trainer
 from training.fit_network import train
 from training.fit_network.loop import Report
-from training.fit_network.presets import preset
+from training.fit_network.presets import GrainPreset, Preset, preset
+
+
+def preset_of(name: str) -> Preset:
+    """The preset ``name``; ``NAME@STEPS`` is our network trained for so many batches. ValueError for unknown ones."""
+    base, _, steps = name.partition("@")
+    found = preset(base)
+    if not steps:
+        return found
+    if not isinstance(found, GrainPreset) or not steps.isdecimal() or int(steps) < 1:
+        raise ValueError(f"preset {name!r}: use NAME or NAME@STEPS, the latter for our networks only")
+    return replace(found, name=name, steps=int(steps))
 
 
 def trainer(report: Callable[[Run], Report] | None = None, weights: Path | None = None) -> Trainer:
@@ -19,8 +31,9 @@ def trainer(report: Callable[[Run], Report] | None = None, weights: Path | None 
 
     def made(run: Run, scans: Scans, split: Split, seed: int, keep: Path) -> Outcome:
         checkpoint = keep / f"{run.name}.pt"
+        chosen = preset_of(run.preset)
         result = train(
-            run.preset,
+            chosen,
             scans,
             split,
             seed,
@@ -36,7 +49,7 @@ def trainer(report: Callable[[Run], Report] | None = None, weights: Path | None 
         source = result.weights
         return Outcome(
             scores=result.scores,
-            settings=str(preset(run.preset)),
+            settings=str(chosen),
             weights=f"{source.source} (sha256 {source.sha256[:16]})" if source.sha256 else source.source,
             metrics=result.metrics,
             seconds=float(result.metrics["test_s"]),
