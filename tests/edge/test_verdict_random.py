@@ -20,6 +20,7 @@ CLEAN: dict[str, Any] = {}
 FLAWS: list[dict[str, Any]] = [
     {"lost_frames": 3},
     {"fault": Fault.DETECTOR_FAULT},
+    {"fault": Fault.SERVICE_RESTART},
     {"calibration_id": ""},
     {"score": math.nan},
     {"columns": 100},
@@ -33,6 +34,7 @@ step = st.one_of(
     st.tuples(st.just("flawed"), bag, st.sampled_from(range(len(FLAWS)))),
     st.tuples(st.just("wait"), st.sampled_from([0.01, 0.5, 3.0, 9.0])),
     st.tuples(st.just("belt"), st.integers(0, BAGS * PITCH)),
+    st.tuples(st.just("stalled"), st.integers(0, BAGS * PITCH)),
     st.tuples(st.just("interlock"), st.booleans()),
     st.tuples(st.just("restart"), st.sampled_from([0.0, 1.0, 12.0])),
 )
@@ -98,6 +100,16 @@ class World:
 
     def belt(self, encoder: int) -> None:
         self.memory.do(self.ledger.event(report(encoder, self.now_s), self.now()))
+
+    def stalled(self, encoder: int) -> None:
+        """The belt is on for a second and its encoder stands."""
+        waiting = set(self.ledger.open)
+        for tenths in range(0, 12, 2):
+            event = report(encoder, self.now_s).model_copy(
+                update={"belt_moving": True, "device_t_us": round(self.now_s * 1e6) + tenths * 100_000}
+            )
+            self.memory.do(self.ledger.event(event, self.now()))
+        assert waiting <= set(self.memory.finals), "a bag without a sure place is still open"
 
     def interlock(self, closed: bool) -> None:
         self.interlock_open = not closed
