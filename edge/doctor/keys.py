@@ -29,14 +29,22 @@ def check(settings: Gateway, store: KeyStore, account: Account) -> list[Finding]
 def _server(store: KeyStore, account: Account) -> Finding:
     try:
         key = store.server()
-        status = store.secret_file.stat()
-    except (KeyFileError, OSError) as error:
+    except KeyFileError as error:
         do = "run 'darklane keys new' as the services' user, or correct what it says"
         return Finding(SECTION, "box", "red", str(error), do)
-    if not account.may(status, write=False):
-        says = f"{store.secret_file}: user {account.name} cannot read it"
-        return Finding(SECTION, "box", "red", says, f"chown {account.name} {store.secret_file}")
+    # Made by root, for example, they are of no use to the gateway.
+    closed = [path for path in (store.folder, store.clients, store.secret_file) if not _readable(path, account)]
+    if closed:
+        says = f"user {account.name} cannot read {', '.join(map(str, closed))}"
+        return Finding(SECTION, "box", "red", says, f"chown -R {account.name}: {store.folder}")
     return Finding(SECTION, "box", "green", f"public key {key.public.decode()}")
+
+
+def _readable(path: Path, account: Account) -> bool:
+    try:
+        return account.may(path.stat(), write=False)
+    except FileNotFoundError:
+        return True
 
 
 def _clients(store: KeyStore) -> Finding:

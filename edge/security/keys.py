@@ -43,9 +43,12 @@ class KeyStore:
 
     def server(self) -> Key:
         """The box's own pair; :class:`KeyFileError` where there is none or others can read it."""
-        if not self.secret_file.exists():
-            raise KeyFileError(f"{self.secret_file}: the box has no key; make one with 'darklane keys new'")
-        return key_file.read(self.secret_file, private=True)
+        try:
+            return key_file.read(self.secret_file, private=True)
+        except KeyFileError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            raise KeyFileError(f"{self.secret_file}: the box has no key; make one with 'darklane keys new'") from None
 
     def new_server(self, *, replace: bool = False) -> Key:
         """Make the box's own pair. With ``replace`` a new one: every client then needs the new public key."""

@@ -135,6 +135,23 @@ def test_mistakes_of_the_operator_are_named(store: KeyStore) -> None:
         store.revoke("../server")
 
 
+def test_a_folder_that_cannot_be_read_admits_nobody_and_is_said(
+    store: KeyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.new_server()
+    store.allow("a", PUBLIC)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    for name in ("open", "stat", "iterdir"):
+        monkeypatch.setattr(Path, name, refuse)
+    with pytest.raises(KeyFileError, match="cannot be read"):
+        store.server()
+    assert store.admitted() == Admitted()
+    assert store.marks() == ((str(store.secret_file), None),)
+
+
 def test_files_that_do_not_belong_there_admit_nobody(store: KeyStore) -> None:
     store.allow("a", PUBLIC)
     whole = (store.clients / "a.key").read_bytes()
@@ -195,7 +212,8 @@ def test_the_doctor_looks_at_rights_and_damage(store: KeyStore) -> None:
     store.allow("a", PUBLIC)
     assert states(offered, store, ROOT) == ["green", "green", "green"]
     if store.secret_file.stat().st_uid == 0:
-        assert states(offered, store, NOBODY)[0] == "red"
+        found = doctor.check(offered, store, NOBODY)[0]
+        assert (found.state, str(store.clients) in found.says) == ("red", True)
     store.clients.chmod(0o770)
     assert states(offered, store, ROOT) == ["green", "green", "red"]
     store.secret_file.chmod(0o644)
