@@ -17,12 +17,9 @@ from firmware_bridge.scanner import BINS, COLUMNS
 
 F32 = npt.NDArray[np.float32]
 
-#: A drain ends after this many frames: the source is then faster than the reader, which is a fault of its own.
+#: A drain ends after this many frames: the source is then faster than the reader, which is a fault of its own. After
+#: as many frames that look old, a detector's clock that was put back is believed again.
 _MAX_DRAIN = 20_000
-#: A frame that was exposed before the stream was drained is dropped; clocks and network may differ by this much, ns …
-_SLACK_NS = 30_000_000
-#: … and a detector's clock that was put back is believed again after so many frames.
-_MAX_STALE = 5_000
 #: Pause between two looks at the stream while nobody wants its frames, s.
 _IDLE_S = 0.02
 
@@ -59,6 +56,10 @@ class Recorder:
         drained = 0
         while drained < _MAX_DRAIN and (late := self._detector.receive(0.0)):
             drained += len(late)
+            # A machine that is busier still never catches up: the first frame of after is where to go on.
+            self._queued = [frame for frame in late if frame.t_ns and not self._old(frame)]
+            if self._queued:
+                return
 
     @contextmanager
     def idle(self) -> Iterator[None]:
@@ -105,9 +106,9 @@ class Recorder:
         if not frame.t_ns:
             return False
         lag = time.monotonic_ns() - frame.t_ns
-        if self._stale >= _MAX_STALE or self._lag_ns is None or lag < self._lag_ns:
+        if self._stale >= _MAX_DRAIN or self._lag_ns is None or lag < self._lag_ns:
             self._lag_ns = lag
-        old = frame.t_ns + self._lag_ns < self._fresh_ns - _SLACK_NS
+        old = frame.t_ns + self._lag_ns < self._fresh_ns
         self._stale += old
         return old
 

@@ -28,7 +28,7 @@ from tests.calibration.campaign import calibrate, command, judge, write_config
 ACTIVATION = "activation"
 #: A run that hangs is given up after this long, s.
 PATIENCE_S = 300.0
-_LOOK_S = 0.001
+_LOOK_S = 0.005
 #: A step is killed so long after it began, at the latest, s.
 LATEST_S = 2.0
 
