@@ -138,7 +138,7 @@ def test_every_preset_of_the_plan_exists() -> None:
                 for bar in experiment.bars:
                     assert {run.preset for run in bar.runs} <= set(PRESETS)
                     assert {run.channels for run in bar.runs} <= set(CHANNELS)
-    assert preset_of("study1@77") == replace(PRESETS["study1"], name="study1@77", steps=77)  # type: ignore[type-var]
+    assert preset_of("study1@77") == replace(PRESETS["study1"], name="study1@77", steps=77)  # type: ignore[arg-type]
     for wrong in ("study1@x", "study1-lite0-fc1-hinge@5"):
         with pytest.raises(ValueError, match="NAME@STEPS"):
             preset_of(wrong)
