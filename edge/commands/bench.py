@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from edge.commands import options
+from edge.commands.bench_feed import feed
 from edge.commands.bench_inference import inference
 from edge.commands.bench_kernels import kernels
 from edge.commands.bench_readout import readout
@@ -23,6 +24,7 @@ from edge.lane import Lane, LaneError
 from edge.lane_view import verdict_line
 
 app = typer.Typer(no_args_is_help=True, help="Measure this machine; nothing is compared with wall-clock limits.")
+app.command("feed")(feed)
 app.command("kernels")(kernels)
 app.command("readout")(readout)
 app.command("inference")(inference)
