@@ -14,52 +14,77 @@ from edge.inference.manifest import Pooling
 from edge.inference.runtime import Runtime
 from kernels.types import F32
 
-#: Columns of heat that one run adds, in pixels; rounded up to whole cells.
-TILE = 128
+#: Columns of heat that one run adds, in pixels; rounded up to whole cells. Fewer: more is computed twice in the halos;
+#: more: more is left to do when the bag ends.
+TILE = 256
+
+#: Tiles of bags that have ended, for those to come: fresh memory costs as much as the copying.
+Buffers = list[tuple[F32, F32]]
 
 
 class HeatStream:
     """Heat of one bag. ``rows``, ``halo``, ``tile`` in pixels; whole cells are filled up with zeros: not valid."""
 
-    def __init__(self, runtime: Runtime, rows: int, stride: int, halo: int, tile: int = TILE) -> None:
+    def __init__(
+        self, runtime: Runtime, rows: int, stride: int, halo: int, tile: int = TILE, spare: Buffers | None = None
+    ) -> None:
         self._runtime, self._stride, self._halo = runtime, stride, halo
-        self._tile = -(-tile // stride) * stride
+        self._spare = [] if spare is None else spare
         self._rows = -(-rows // stride) * stride
-        self._waiting: list[F32] = []
-        #: First column that the waiting planes hold, first one whose heat is still wanted, and how many came.
-        self._from = self._wanted = self._came = 0
+        self._width = -(-tile // stride) * stride + 2 * halo
+        #: Two tiles that take turns: columns are written once, to where the runtime reads them.
+        self._tiles: tuple[F32, F32] | None = None
+        #: First column of the tile, how many columns it has, and the first one whose heat is still wanted.
+        self._first = self._held = self._wanted = 0
         self._done: list[F32] = []
 
     def add(self, planes: F32) -> None:
-        """Take the next columns (C, rows, n), and run every tile whose halo is complete."""
-        self._waiting.append(planes)
-        self._came += planes.shape[2]
-        while self._came - self._wanted >= self._tile + self._halo:
-            self._run(self._wanted + self._tile, self._wanted + self._tile + self._halo)
+        """Take the next columns (C, rows, n), and run every tile that is full."""
+        if self._tiles is None:
+            self._tiles = self._buffers((1, planes.shape[0], self._rows, self._width), planes.shape[1])
+        taken = 0
+        while taken < planes.shape[2]:
+            tile, next_ = self._tiles
+            n = min(self._width - self._held, planes.shape[2] - taken)
+            tile[0, :, : planes.shape[1], self._held : self._held + n] = planes[..., taken : taken + n]
+            self._held, taken = self._held + n, taken + n
+            if self._held == self._width:
+                self._run(tile, self._width - self._halo)
+                overlap = 2 * self._halo
+                next_[..., :overlap] = tile[..., self._width - overlap :]
+                self._first, self._held = self._first + self._width - overlap, overlap
+                self._tiles = (next_, tile)
 
     def finish(self) -> F32:
         """Heat of the whole bag (cells of rows, cells of columns)."""
-        if self._wanted < self._came:
-            last = -(-self._came // self._stride) * self._stride
-            self._run(last, last)
+        if self._tiles is not None and self._wanted < self._first + self._held:
+            width = -(-self._held // self._stride) * self._stride
+            last = np.zeros((*self._tiles[0].shape[:3], width), np.float32)
+            last[..., : self._held] = self._tiles[0][..., : self._held]
+            self._run(last, width)
+        if self._tiles is not None:
+            self._spare.append(self._tiles)
+            self._tiles = None
         if not self._done:
             return np.zeros((self._rows // self._stride, 0), np.float32)
         return np.concatenate(self._done, axis=1)
 
-    def _run(self, wanted_to: int, seen_to: int) -> None:
-        """Add the heat of the columns up to ``wanted_to`` from planes up to ``seen_to``, zeros beyond what came."""
-        held = self._waiting[0] if len(self._waiting) == 1 else np.concatenate(self._waiting, axis=2)
-        first = max(0, self._wanted - self._halo)
-        part = held[..., first - self._from : seen_to - self._from]
-        missing = (self._rows - part.shape[1], seen_to - first - part.shape[2])
-        if any(missing):
-            part = np.pad(part, ((0, 0), (0, missing[0]), (0, missing[1])))
-        heat, _ = self._runtime.run(np.ascontiguousarray(part[None]))
-        cells = slice((self._wanted - first) // self._stride, (wanted_to - first) // self._stride)
+    def _buffers(self, shape: tuple[int, ...], rows: int) -> tuple[F32, F32]:
+        """Two tiles of an earlier bag, or new ones; below ``rows`` they are zero."""
+        while self._spare:
+            tiles = self._spare.pop()
+            if tiles[0].shape == shape:
+                for tile in tiles:
+                    tile[:, :, rows:] = 0
+                return tiles
+        return np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+
+    def _run(self, tile: F32, until: int) -> None:
+        """Add the heat of what is still wanted of ``tile``, as far as its column ``until``."""
+        heat, _ = self._runtime.run(tile)
+        cells = slice((self._wanted - self._first) // self._stride, until // self._stride)
         self._done.append(heat[0, 0, :, cells])
-        self._wanted = wanted_to
-        keep = max(0, wanted_to - self._halo)
-        self._waiting, self._from = [held[..., keep - self._from :]], keep
+        self._wanted = self._first + until
 
 
 def pooled(heat: F32, pooling: Pooling) -> F32:

@@ -79,10 +79,10 @@ class LaneExamination:
             return
         stack = planes(tile.images, tile.sigma, tile.flags)
         if self._active is not None and self._detector.active is not None:
-            self._active.add(stack[self._detector.active.wanted])
+            self._active.add(self._detector.active.select(stack))
         if self._shadow is not None and self._detector.shadow is not None:
             try:
-                self._shadow.add(stack[self._detector.shadow.wanted])
+                self._shadow.add(self._detector.shadow.select(stack))
             except Exception as error:
                 self._lose_shadow(error)
 

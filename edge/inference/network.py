@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from edge.inference.bundle import ModelBundle, ModelBundleError
 from edge.inference.detector import Geometry
-from edge.inference.heat import TILE, HeatStream, pooled
+from edge.inference.heat import TILE, Buffers, HeatStream, pooled
 from edge.inference.manifest import Graph, Manifest, Precision
 from edge.inference.planes import PLANES
 from edge.inference.runtime import Choice, Runtime, open_runtime
@@ -32,6 +32,11 @@ class Network:
     runtime: Runtime
     graph: Graph
     wanted: npt.NDArray[np.intp]
+    spare: Buffers = field(default_factory=list, repr=False)
+
+    def select(self, stack: F32) -> F32:
+        """The planes that it takes, of all :data:`PLANES` (C, rows, columns)."""
+        return stack if np.array_equal(self.wanted, np.arange(len(stack))) else stack[self.wanted]
 
     @property
     def manifest(self) -> Manifest:
@@ -43,7 +48,7 @@ class Network:
         wrong = wrong_pixels(self.manifest, geometry.row_pitch_um, geometry.grid_um)
         if wrong:
             raise ValueError(f"{self.bundle.id}: {wrong}")
-        return HeatStream(self.runtime, geometry.rows, self.manifest.stride, self.manifest.halo)
+        return HeatStream(self.runtime, geometry.rows, self.manifest.stride, self.manifest.halo, spare=self.spare)
 
     def probability(self, logit: float) -> float:
         """Calibrated probability of a target, from the bag's logit."""

@@ -24,7 +24,7 @@ def test_it_measures_every_graph_and_what_is_left_at_the_end(tmp_path: Path) -> 
     arguments = ["bench", "inference", str(path), "--model", name, "--state-dir", str(tmp_path), "--repeats", "2"]
     result = CliRunner().invoke(app, [*arguments, "--json", str(tmp_path / "figures.json")])
     assert result.exit_code == 0, result.output
-    assert "lane at" in result.output
+    assert "in the lane at" in result.output
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert (figures["rows"], figures["columns"], figures["default"]) == (64, 96, "fp32")
     assert set(figures["seconds"]) == {
@@ -34,5 +34,6 @@ def test_it_measures_every_graph_and_what_is_left_at_the_end(tmp_path: Path) -> 
         "after the last slab: discriminator alone",
         "after the last slab: network and discriminator",
     }
+    assert set(figures["processor_seconds"]) == set(figures["seconds"])
     missing = CliRunner().invoke(app, ["bench", "inference", str(tmp_path / "gone.h5"), "--state-dir", str(tmp_path)])
     assert missing.exit_code == 1

@@ -8,6 +8,7 @@ only where that tells bags apart better than the discriminator alone does; else 
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 from calibration.signing import KeyStore
@@ -48,9 +49,16 @@ def fuse(bundle: ModelBundle, scans: dataset.Scans, rate: float, command: str, k
         if precision == bundle.manifest.precision:
             role = "active" if helps else "shadow"
     manifest = type(bundle.manifest).model_validate(
-        bundle.manifest.model_copy(update={"graphs": graphs, "role": role}).model_dump()
+        bundle.manifest.model_copy(
+            update={"graphs": graphs, "role": role, "command": _portable(bundle.manifest.command)}
+        ).model_dump()
     )
     return write(out, manifest, bundle.files, keys)
+
+
+def _portable(command: str) -> str:
+    """``command`` without the folders of the machine that it ran on."""
+    return re.sub(r"(?<!\S)/\S*/(?=\S)", "", command)
 
 
 def main() -> int:
