@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge import reserve
 from edge.bridge.engine import BridgeEngine
 from edge.bridge.store import RECENT_EVENTS, StateStore
 from edge.messages import DeviceEvent, DeviceEventKind
@@ -94,6 +95,26 @@ def test_repeated_events_are_published_once_also_by_the_next_bridge(store: State
     assert [e.bag_id for e in again.events_since(0)] == [published.bag_id, published.bag_id]
     assert again.events_since(published.seq) == (leave,)
     assert again.events_since(leave.seq) == ()
+
+
+def test_a_disk_that_takes_no_new_file_costs_neither_the_bridge_nor_its_events(store: StateStore) -> None:
+    belt = Controller()
+    engine = BridgeEngine(store)
+    feed(engine, belt.entry(100, "A"))
+    # No new file can be made here, as on a full disk.
+    part = store.path.with_suffix(".part")
+    part.mkdir()
+    published = feed(engine, belt.exit(900), belt.entry(1500, "B"))
+    # Killed here; the next bridge knows everything, and goes on after that as before.
+    again = BridgeEngine(StateStore(store.path))
+    assert again.events_since(published[0].seq - 1) == tuple(published)
+    (leave,) = feed(again, belt.exit(2000))
+    assert leave.bag_id == published[1].bag_id
+    part.rmdir()
+    (entered,) = feed(again, belt.entry(3000, "C"))
+    last = BridgeEngine(StateStore(store.path))
+    assert last.events_since(leave.seq) == (entered,)
+    assert reserve.unpack(store.path.with_suffix(".reserve").read_bytes())[0] == []
 
 
 def test_what_is_given_back_is_what_was_published(store: StateStore) -> None:
