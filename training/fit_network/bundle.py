@@ -18,7 +18,7 @@ from edge.inference.manifest import Manifest, Precision
 from firmware_bridge.scanner import Scanner
 from kernels.types import F32, F64
 from training.fit_network import export, quantise
-from training.fit_network.grain import Trained
+from training.fit_network.grain import Trained, whole_cells
 from training.fit_network.inputs import Store
 from training.fit_network.metrics import I64, area_under_curve, confusion, fit_platt, threshold_for
 from training.networks.grain_net import HALO, SMOOTH, STRIDE, parameters
@@ -64,7 +64,7 @@ def make(trained: Trained, store: Store, test: Sequence[int], about: About, fold
     content: dict[Precision, bytes] = {"fp32": export.graph(network)}
     rng = np.random.default_rng([manifest.recipe.seed, 0x08])
     some = rng.permutation(trained.fitted)[:CALIBRATED_ON]
-    planes = [store[int(index)].chosen(network.planes) for index in some]
+    planes = [whole_cells(store[int(index)].chosen(network.planes)) for index in some]
     content["int8"] = quantise.quantised(content["fp32"], planes, "int8")
     content["tensorrt"] = quantise.quantised(content["fp32"], planes, "tensorrt")
     scores = {kind: _judge(graph, trained, store, test) for kind, graph in content.items()}

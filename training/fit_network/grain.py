@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -83,8 +83,9 @@ def fit(
             heat, score = network(inputs)
         return loss(heat, score.float(), batch, preset.bag_weight)
 
-    identity = f"{preset} {store.retrieval} {store.scans.manifest.sha256} {','.join(planes)} {fitted} seed {seed}"
-    plan = loop.Plan(preset.steps, preset.optimiser, seed, identity, save)
+    same = replace(preset, every=0)
+    identity = loop.identity(preset.name, seed, same, store.retrieval, store.scans.manifest.sha256, planes, fitted)
+    plan = loop.Plan(preset.steps, preset.optimiser, seed, identity, save, preset.every)
     losses = loop.run(network, loss_of, plan, report)
     raw = scores(network, store, validation)
     return Trained(network, fit_platt(raw, labels[validation]), tuple(fitted), tuple(validation), tuple(losses))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,6 +45,11 @@ class Plan:
     identity: str
     save: Path | None = None
     every: int = 25
+
+
+def identity(name: str, seed: int, *what: object) -> str:
+    """What a training is of, in words and as a hash over everything that decides its result."""
+    return f"{name}, seed {seed}, {hashlib.sha256(repr(what).encode()).hexdigest()[:16]}"
 
 
 def run(network: nn.Module, loss_of: BatchLoss, plan: Plan, report: Report | None = None) -> list[float]:

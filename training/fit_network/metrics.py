@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import optimize
 
 from kernels.types import F64
 
 I64 = npt.NDArray[np.int64]
-#: Newton steps of the calibration; it converges in a handful.
-_ROUNDS = 100
 
 
 @dataclass(frozen=True)
@@ -40,19 +39,15 @@ def fit_platt(scores: F64, labels: I64, prior: float = 1.0) -> Platt:
     high = (positive.sum() + 1) / (positive.sum() + 2)
     low = 1 / ((~positive).sum() + 2)
     target = np.where(positive, high, low)
-    design = np.stack([scores, np.ones_like(scores)], 1)
-    at = np.array([1.0, -float(np.median(scores))])
-    pull = np.array([prior, 1e-6])
-    centre = np.array([1.0, 0.0])
-    for _ in range(_ROUNDS):
-        p = Platt(float(at[0]), float(at[1])).probability(scores)
-        gradient = design.T @ (p - target) + pull * (at - centre)
-        curvature = (design.T * np.maximum(p * (1 - p), 1e-9)) @ design + np.diag(pull)
-        step = np.linalg.solve(curvature, gradient)
-        at = at - step * min(1.0, 4.0 / max(float(np.abs(step).max()), 1e-12))
-        if np.abs(step).max() < 1e-10:
-            break
-    return Platt(float(at[0]), float(at[1]))
+
+    def penalty(at: F64) -> tuple[float, F64]:
+        odds = at[0] * scores + at[1]
+        value = np.logaddexp(0, odds).sum() - (target * odds).sum() + prior * (at[0] - 1) ** 2 / 2
+        miss = 1 / (1 + np.exp(-np.clip(odds, -60, 60))) - target
+        return float(value), np.array([(miss * scores).sum() + prior * (at[0] - 1), miss.sum()])
+
+    found = optimize.minimize(penalty, np.array([1.0, -float(np.median(scores))]), jac=True, method="BFGS")
+    return Platt(float(found.x[0]), float(found.x[1]))
 
 
 def area_under_curve(scores: F64, labels: I64) -> float:

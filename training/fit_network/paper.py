@@ -204,7 +204,8 @@ def fit(
             return split_network.loss(outputs, answers, torch.tensor([kinds[index] for index, _ in some]))
         return loss(outputs, answers)
 
-    identity = f"{preset} {store.retrieval} {store.scans.manifest.sha256} {list(indices)} {source} seed {seed}"
+    data = store.scans.manifest.sha256
+    identity = loop.identity(preset.name, seed, preset, store.retrieval, data, planes, list(indices), source)
     plan = loop.Plan(preset.epochs * per_epoch, preset.optimiser, seed, identity, save)
     loop.run(network, loss_of, plan, report)
     return Fit(network, examples, preset, source)

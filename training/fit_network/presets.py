@@ -80,6 +80,8 @@ class GrainPreset:
     optimiser: Optimiser = OURS
     validation: float = 0.2
     flip: bool = True
+    #: Batches between reports and checkpoints.
+    every: int = 25
     #: Convolutions in bfloat16: half as long again as fast where the processor has it.
     bf16: bool = True
     #: Share of the crops over which part of another scan is laid: clutter that no scan had.
@@ -109,7 +111,7 @@ def _papers() -> list[PaperPreset]:
 _OURS = (
     GrainPreset("study1", steps=400),
     GrainPreset("study2", steps=900),
-    GrainPreset("lane", steps=2400, crop=192, validation=0.15),
+    GrainPreset("lane", steps=1800, validation=0.15, overlay=0.25),
     GrainPreset("study1-quick", steps=160, batch=12, crop=128, width=16),
     GrainPreset("study2-quick", steps=240, batch=12, crop=128, width=16),
     GrainPreset("lane-quick", steps=300, batch=12, crop=160, validation=0.2),
