@@ -115,8 +115,8 @@ def alignment(arrays: Arrays) -> Figure:
     for key, colour in (("phase_before", "#999999"), ("phase_after", "#1b7837")):
         if key in arrays:
             axes[0, -1].plot(arrays[key], color=colour, label=key.removeprefix("phase_"), linewidth=0.9)
+            axes[0, -1].legend(fontsize=8)
     axes[0, -1].set(xlabel="row", ylabel="curve centre − nominal, µm", title="phase over the field")
-    axes[0, -1].legend(fontsize=8)
     return figure
 
 

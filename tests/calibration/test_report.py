@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 pytest.importorskip("matplotlib", reason="install darklane[report]")
 
 from calibration.report import write_report
-from calibration.session import Session
+from calibration.session import Session, StepRecord
 from tests.calibration.session_scene import STEPS, arrays, record
 from tests.calibration.synthetic import bundle
 
@@ -58,6 +62,38 @@ def test_a_whole_run_has_a_plot_of_every_step_and_no_link(tmp_path: Path) -> Non
     assert "A &lt;b&gt;" in text
     assert "cal-0123456789abcdef" in text
     assert (session.folder / "report.pdf").read_bytes().startswith(b"%PDF")
+
+
+def measured_before(step: str) -> Mapping[str, npt.NDArray[Any]]:
+    """What ``step`` has when it fails: less than when it passes."""
+    made: dict[str, Callable[[], Mapping[str, npt.NDArray[Any]]]] = {
+        "dark": lambda: {"dark": np.random.default_rng(1).poisson(0.4, (2, 8, 128)) / 8},
+        "beam": lambda: {"profile": np.zeros((2, 8, 128)), "current_ma": np.ones(1), "counts": np.zeros((2, 1))},
+        "pixels": lambda: {"kinds": arrays("pixels")["kinds"]},
+        "align": lambda: {"m1_x_positions": np.arange(5.0), "m1_x_visibility": np.ones(5)},
+        "scan": lambda: arrays("pixels") | {key: arrays("curves")[key] for key in ("positions_um", "means")},
+        "curves": lambda: {key: arrays("curves")[key] for key in ("positions_um", "means")},
+        "working-point": lambda: arrays("working-point"),
+        "flat": lambda: {"ratio": np.full((4, 2, 8), 1.07)},
+        "tray": lambda: arrays("tray") | {"chi2": np.ones((2, 8))},
+        "linearity": lambda: {k: v for k, v in arrays("linearity").items() if k not in ("coefficients", "limit")},
+    }
+    return made[step]()
+
+
+@pytest.mark.parametrize(
+    "step", ["dark", "beam", "pixels", "align", "scan", "curves", "working-point", "flat", "tray", "linearity"]
+)
+def test_a_failed_step_is_drawn_from_what_it_had_measured(step: str, tmp_path: Path) -> None:
+    begun = record("pending")
+    begun.steps = [StepRecord(step=step, title=f"step {step}")]
+    session = Session.begin(tmp_path / "sessions", begun)
+    session.failed(step, "too much of it", "See to it", measured_before(step))
+    path = write_report(session, tmp_path, pdf=False)
+    page = Page()
+    page.feed(path.read_text(encoding="utf-8"))
+    assert page.images == (2 if step == "curves" else 1)
+    assert "no plot" not in path.read_text(encoding="utf-8")
 
 
 def test_a_broken_run_says_what_to_do_and_what_is_missing(tmp_path: Path) -> None:
