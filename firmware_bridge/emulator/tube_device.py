@@ -54,8 +54,7 @@ class TubeDevice:
 
     def __post_init__(self) -> None:
         self.decoder = wire.Decoder()
-        self._contact_closed = True
-        self._contact_broken = False
+        self._contact_closed, self._contact_broken = True, False
         self.local = False
         self._mute = False
         self._set = {Command.SET_KV: 0, Command.SET_MA: 0}
