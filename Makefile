@@ -95,6 +95,18 @@ bench: install
 	$(BIN)/darklane bench kernels --json build/bench-kernels.json
 	$(BIN)/darklane bench lane
 
+# The default network: data sets, training, signed bundle, fusion with the discriminator; hours (docs/how-to/train.md).
+# Every step goes on from where it was. Everything it learns from is simulated.
+TRAIN := build/train
+.PHONY: train
+train: install
+	$(BIN)/pip install --quiet $$($(BIN)/python -c 'import tomllib; \
+	  print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["train"])')
+	nice $(BIN)/python -m training.fit_network lane --data $(TRAIN)/lane --out $(TRAIN)/network
+	nice $(BIN)/python -m training.dataset lane --seed 1290000 --scans 160 --out $(TRAIN)/fusion
+	nice $(BIN)/python -m training.fuse --bundle $$(ls -dt $(TRAIN)/network/net-* | head -n 1) \
+	  --data $(TRAIN)/fusion --out $(TRAIN)/fused --keys $(TRAIN)/network/keys
+
 # A lane in a storm (docs/explanation/fail-safe.md): services killed, packets lost, cables pulled, clock stepped, disk full.
 # Ends in one line of counts; another SEED is another storm. The short one is also a test.
 SEED ?= 7

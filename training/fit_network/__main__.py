@@ -31,9 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m training.fit_network", description=__doc__)
     parser.add_argument("preset", choices=ours)
     parser.add_argument("--data", type=Path, required=True, help="folder of the data set, made if it is missing")
-    parser.add_argument(
-        "--out", type=Path, required=True, help="the bundle is written to OUT/<id>, its key to OUT/keys"
-    )
+    parser.add_argument("--out", type=Path, required=True, help="the bundle is written to OUT/<id>, checkpoints to OUT")
+    parser.add_argument("--keys", type=Path, help="folder of the signing key, made if it is missing (default OUT/keys)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--channels", choices=tuple(CHANNELS), default="all")
     parser.add_argument("--threads", type=int, default=1, help="results are the same only for the same number")
@@ -56,11 +55,11 @@ def main(arguments: list[str] | None = None) -> int:
         about = bundle.About(
             name=f"grain-{given.preset}",
             version=given.model_version,
-            command=shlex.join(["python", "-m", "training.fit_network", *(arguments or sys.argv[1:])]),
+            command=_command(given),
             description=f"simulated bags of this repository's emulator, no measurements. {given.note}".strip(),
             metrics={"seed": given.seed, "steps": chosen.steps, "simulated": True},
         )
-        path = bundle.make(trained, store, split.test, about, given.out, KeyStore(given.out / "keys"))
+        path = bundle.make(trained, store, split.test, about, given.out, KeyStore(given.keys or given.out / "keys"))
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -80,6 +79,13 @@ def _scans(folder: Path, kind: str) -> dataset.Scans:
         wanted = recipe("study1" if kind == "study1" else "study2" if kind == "study2" else "lane")
         make_dataset(wanted, folder, workers=2, progress=lambda done, of: print(f"scan {done} of {of}", flush=True))
     return dataset.open(folder)
+
+
+def _command(given: argparse.Namespace) -> str:
+    """What to type to get the same network; folders are the reader's own."""
+    words = ["python", "-m", "training.fit_network", given.preset, "--data", "DATA", "--out", "OUT"]
+    words += ["--seed", str(given.seed), "--channels", given.channels, "--threads", str(given.threads)]
+    return shlex.join(words + (["--steps", str(given.steps)] if given.steps else []))
 
 
 def _say(progress: loop.Progress) -> None:
