@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import nullcontext
 
 from edge.archive.engine import Archive
 from edge.bus import Bus
 from edge.config import Config
-from edge.dicos.push import Peer, Pusher
 from edge.loop import Loop, start
 from edge.messages import ImageSlab, Verdict
 from edge.wire import WireError
@@ -27,13 +25,10 @@ class Service:
         self.bus = bus
         self.loop = Loop(bus, "bags")
         self.engine: Archive | None = None
-        self.pusher: Pusher | None = None
-        self._pushed = 0
         if not config.archive.enabled:
             self.loop.detail = "disabled by archive.enabled"
             return
         self.engine = Archive(config, self.loop.log)
-        self.pusher = _pusher(config)
         self.tap = bus.subscriber("image-tap")
         self.feed = bus.subscriber("feed", VERDICT_TOPIC)
         self.loop.on(self.tap, self._on_images)
@@ -42,11 +37,8 @@ class Service:
 
     def run(self) -> None:
         """Serve until stopped, then write what is in hand."""
-        if self.engine is None:
-            self.loop.run()
-            return
-        with self.pusher or nullcontext():
-            self.loop.run()
+        self.loop.run()
+        if self.engine is not None:
             self.engine.close()
 
     def _on_images(self) -> None:
@@ -76,19 +68,6 @@ class Service:
         self.loop.worked(len(self.engine.tick()))
         self.loop.queue = self.engine.open_bags
         self.loop.counters.update(self.engine.counters)
-        if self.pusher is not None:
-            self.loop.counters["dicos_sent"] = self.pusher.sent
-            self.loop.detail = self.pusher.fault
-            if self.engine.counters.get("dicos_files", 0) != self._pushed:
-                self._pushed = self.engine.counters["dicos_files"]
-                self.pusher.wake()
-
-
-def _pusher(config: Config) -> Pusher | None:
-    if not config.dicos.enabled or not config.dicos.push:
-        return None
-    folder = config.device_path(config.dicos.folder)
-    return Pusher(folder, Peer.parse(config.dicos.push), config.dicos.ae_title)
 
 
 def main() -> int:

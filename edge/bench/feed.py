@@ -27,7 +27,7 @@ from edge.security.keys import FOLDER, KeyStore
 from edge.security.refusals import Refusals
 
 #: Messages a second while latencies are measured.
-RATE_HZ = 100.0
+RATE_HZ = 20.0
 #: Sent at once before, so that who does not read has full queues: kernel buffers of 4 MB and the gateway's queue.
 FLOOD = 6000
 #: Well-behaved, stuck, and sending garbage; one more measures.

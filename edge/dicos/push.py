@@ -1,4 +1,4 @@
-"""Sends DICOS files to another application entity (C-STORE), from a thread of its own: no peer can hold up the archive.
+"""Sends DICOS files to another application entity (C-STORE), from a thread of its own: no peer can hold up the gateway.
 
 Not encrypted and not authenticated: for loopback, or a network that is closed.
 """
@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from edge.config import Config
 from edge.dicos import terms
 from edge.dicos.common import DicosError
 from edge.dicos.spool import SUFFIX
 
 #: Files that were taken are moved here, below the folder.
 SENT = "sent"
-#: Pause before a peer that did not answer, or files that it refused, are tried again, s.
-RETRY_S = 30.0
+#: The folder is looked at so often; after a peer did not answer or refused files, it is left alone for longer, s.
+PERIOD_S, RETRY_S = 5.0, 30.0
 CONNECT_S, ANSWER_S = 5.0, 30.0
 SUCCESS = 0x0000
 _PEER = re.compile(r"(?P<title>[^@\s\\]{1,16})@(?P<host>[^@\s:]+):(?P<port>\d{1,5})")
@@ -85,27 +86,20 @@ class Pusher:
         self._folder = folder
         self._peer = peer
         self._own_title = own_title
-        self._log = log or logging.getLogger("archive")
-        self._wake = threading.Event()
-        self._stopping = False
+        self._log = log or logging.getLogger("gateway")
+        self._stop = threading.Event()
         # A daemon: a peer that hangs must not keep the service from ending; what was not sent is sent next time.
         self._thread = threading.Thread(target=self._run, name="dicos-push", daemon=True)
 
     def __enter__(self) -> Pusher:
-        self._wake.set()
         self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stopping = True
-        self._wake.set()
+        self._stop.set()
         self._thread.join(timeout=1.0)
-
-    def wake(self) -> None:
-        """There are new files."""
-        self._wake.set()
 
     def round(self) -> None:
         """Send what is there now."""
@@ -125,8 +119,14 @@ class Pusher:
         self.fault = fault
 
     def _run(self) -> None:
-        while not self._stopping:
-            self._wake.wait(RETRY_S)
-            self._wake.clear()
-            if not self._stopping:
-                self.round()
+        while not self._stop.is_set():
+            self.round()
+            self._stop.wait(RETRY_S if self.fault else PERIOD_S)
+
+
+def pusher(config: Config) -> Pusher | None:
+    """What the configuration asks for; None when nothing is to be sent."""
+    if not config.dicos.enabled or not config.dicos.push:
+        return None
+    folder = config.device_path(config.dicos.folder)
+    return Pusher(folder, Peer.parse(config.dicos.push), config.dicos.ae_title)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import nullcontext
 
 import zmq
 
 from edge import topics, wire
 from edge.bus import Bus, Stamp
 from edge.config import Config
+from edge.dicos.push import pusher
 from edge.gateway.answers import Answerer
 from edge.gateway.memory import Memory
 from edge.gateway.pictures import Pictures
@@ -38,6 +40,7 @@ class Service:
         self.guard: Guard | None = None
         self.publisher: Publisher | None = None
         self.requests: Requests | None = None
+        self.pusher = pusher(config)
         settings = config.gateway
         if not settings.enabled:
             self.loop.detail = "disabled by gateway.enabled"
@@ -66,7 +69,8 @@ class Service:
     def run(self) -> None:
         """Serve until stopped."""
         try:
-            self.loop.run()
+            with self.pusher or nullcontext():
+                self.loop.run()
         finally:
             if self.requests is not None:
                 self.requests.close()
@@ -115,7 +119,11 @@ class Service:
             self.requests.tick(now_s)
         self.pictures.tick(now_s)
         self.loop.counters["feed_dropped"] = self.publisher.dropped
-        self.loop.detail = "; ".join(listener.error for listener in present if listener.error)
+        errors = [listener.error for listener in present]
+        if self.pusher is not None:
+            self.loop.counters["dicos_sent"] = self.pusher.sent
+            errors.append(self.pusher.fault)
+        self.loop.detail = "; ".join(error for error in errors if error)
 
 
 def main() -> int:

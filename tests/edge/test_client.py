@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -214,3 +216,10 @@ def test_bad_addresses_and_key_files_are_named(tmp_path: Path) -> None:
         Keys.load(Path(public), Path(public))
     with pytest.raises(KeyFileError, match="darklane keys"):
         Keys.load(tmp_path / "none", Path(secret))
+
+
+def test_the_library_needs_nothing_of_the_lane_but_its_messages() -> None:
+    code = "import sys, edge.client; print(*sorted(name for name in sys.modules if name.startswith('edge.')))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    others = {name for name in done.stdout.split() if not name.startswith("edge.client")}
+    assert others == {"edge.messages", "edge.topics", "edge.wire"}

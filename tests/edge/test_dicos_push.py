@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 
-from edge.archive.main import _pusher
 from edge.config import Config
 from edge.dicos import terms
 from edge.dicos.common import DicosError
-from edge.dicos.push import Peer, Pusher, send
+from edge.dicos.push import Peer, Pusher, pusher, send
 from edge.dicos.spool import export
 from edge.dicos.validate import problems
 from tests.edge.archive_bags import bag, config
@@ -65,28 +64,28 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_files_are_sent_and_moved_aside(store: Archive, folder: Path) -> None:
-    pusher = Pusher(folder, store.peer, "DARKLANE")
-    pusher.round()
-    assert (pusher.sent, pusher.fault) == (3, "")
+    sender = Pusher(folder, store.peer, "DARKLANE")
+    sender.round()
+    assert (sender.sent, sender.fault) == (3, "")
     assert len(set(store.got)) == 3
     assert len(list((folder / "sent").iterdir())) == 3
     assert not list(folder.glob("*.dcs"))
-    pusher.round()
-    assert pusher.sent == 3
+    sender.round()
+    assert sender.sent == 3
 
 
 def test_what_the_peer_refuses_stays_and_is_tried_again(
     store: Archive, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    pusher = Pusher(folder, store.peer, "DARKLANE", logging.getLogger("test"))
+    sender = Pusher(folder, store.peer, "DARKLANE", logging.getLogger("test"))
     store.status = 0xA700
-    pusher.round()
-    assert pusher.sent == 0
-    assert "status 0xA700" in pusher.fault
+    sender.round()
+    assert sender.sent == 0
+    assert "status 0xA700" in sender.fault
     assert "status 0xA700" in caplog.text
     store.status = 0x0000
-    pusher.round()
-    assert (pusher.sent, pusher.fault) == (3, "")
+    sender.round()
+    assert (sender.sent, sender.fault) == (3, "")
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # pynetdicom drops an open socket
@@ -96,21 +95,21 @@ def test_a_peer_that_is_not_there_is_named(folder: Path) -> None:
         peer = Peer("STORE", "127.0.0.1", taken.getsockname()[1])
         with pytest.raises(DicosError, match="no association"):
             send(sorted(folder.glob("*.dcs")), peer, "DARKLANE")
-        pusher = Pusher(folder, peer, "DARKLANE")
-        pusher.round()
-        assert "STORE@127.0.0.1" in pusher.fault
+        sender = Pusher(folder, peer, "DARKLANE")
+        sender.round()
+        assert "STORE@127.0.0.1" in sender.fault
         assert len(list(folder.glob("*.dcs"))) == 3
     gc.collect()
 
 
 def test_the_thread_sends_what_an_earlier_process_left(store: Archive, folder: Path) -> None:
-    with Pusher(folder, store.peer, "DARKLANE") as pusher:
+    with Pusher(folder, store.peer, "DARKLANE") as sender:
         for _ in range(2000):
-            if pusher.sent == 3:
+            if sender.sent == 3:
                 break
-            pusher._thread.join(0.01)
-    assert pusher.sent == 3
-    assert not pusher._thread.is_alive()
+            sender._thread.join(0.01)
+    assert sender.sent == 3
+    assert not sender._thread.is_alive()
 
 
 def test_a_peer_is_written_as_title_host_and_port() -> None:
@@ -121,10 +120,10 @@ def test_a_peer_is_written_as_title_host_and_port() -> None:
 
 
 def test_the_configuration_says_whether_and_where(tmp_path: Path) -> None:
-    assert _pusher(config(tmp_path)) is None
-    assert _pusher(config(tmp_path, dicos={"enabled": True})) is None
-    pusher = _pusher(config(tmp_path, dicos={"enabled": True, "push": "PACS@h:104"}))
-    assert pusher is not None
-    assert pusher._folder == tmp_path / "dicos"
+    assert pusher(config(tmp_path)) is None
+    assert pusher(config(tmp_path, dicos={"enabled": True})) is None
+    made = pusher(config(tmp_path, dicos={"enabled": True, "push": "PACS@h:104"}))
+    assert made is not None
+    assert made._folder == tmp_path / "dicos"
     with pytest.raises(ValueError, match="push"):
         Config.model_validate({"dicos": {"push": "nobody"}})
