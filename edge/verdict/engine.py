@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 from edge.messages import Assessment, Decision, DeviceEvent, DeviceEventKind, Fault
 from edge.verdict.actions import Action, BagEntered, BagLeft, ClearLine, Decided, Now
 from edge.verdict.bags import Bag, derived_id, is_news, new_bag, overdue, safe_id, verdict_on
 from edge.verdict.belt import BeltState, Trouble
 from edge.verdict.memory import BagMemory, History, same_entry
+from edge.verdict.orphans import Orphans
 from edge.verdict.policy import Judgement, Limits, judge, unknown
 from edge.verdict.recall import Recalls
-
-#: An assessment of a bag that never entered waits this long for the entry event (asked for once a second).
-ORPHAN_NS = 3_000_000_000
-MAX_ORPHANS = 64
 
 
 class BagLedger:
@@ -26,7 +21,7 @@ class BagLedger:
         self._recalls = Recalls(limits, self.belt)
         self._bags = BagMemory(history)
         self._started = started
-        self._orphans: OrderedDict[str, tuple[Assessment, int]] = OrderedDict()
+        self._orphans = Orphans()
 
     @property
     def open(self) -> dict[str, Bag]:
@@ -76,9 +71,8 @@ class BagLedger:
         bag = self._bags.find(found.bag_id)
         self._recalls.heard(found, bag, self.open.values(), now)
         if bag is None:
-            self._orphans[found.bag_id] = (found, now.mono + ORPHAN_NS)
-            while len(self._orphans) > MAX_ORPHANS:
-                out += self._stranger(self._orphans.popitem(last=False)[1][0], now)
+            for stranger in self._orphans.add(found, now):
+                out += self._stranger(stranger, now)
             return out
         return out + self._apply(bag, found, now)
 
@@ -97,10 +91,8 @@ class BagLedger:
             if now.mono >= bag.due_mono or at_diverter:
                 reason, detail = overdue(bag)
                 out += self._decide(bag, unknown(reason, detail), bag.held, now)
-        for bag_id, (found, due) in list(self._orphans.items()):
-            if now.mono >= due:
-                del self._orphans[bag_id]
-                out += self._stranger(found, now)
+        for stranger in self._orphans.due(now):
+            out += self._stranger(stranger, now)
         return [*out, *self._recalls.due(self.open.values(), now)]
 
     # ---- events -------------------------------------------------------------------------------------------
@@ -134,8 +126,9 @@ class BagLedger:
             return out + self._doubt(bag, doubt, now)
         if self.belt.unfit:
             return out + self._decide(bag, unknown(Fault.DETECTOR_FAULT, self.belt.unfit), None, now)
-        if bag_id in self._orphans:
-            out += self._apply(bag, self._orphans.pop(bag_id)[0], now)
+        waiting = self._orphans.pop(bag_id)
+        if waiting is not None:
+            out += self._apply(bag, waiting, now)
         return out
 
     def _open(self, bag_id: str, event: DeviceEvent, entered_ns: int, now: Now) -> Bag:
@@ -162,7 +155,8 @@ class BagLedger:
             return out
         length = event.encoder - bag.record.encoder
         if length > self.limits.max_bag_counts:
-            return out + self._oversize(bag, length, now)
+            detail = f"longer than {length * self.limits.encoder_um / 1e3:.0f} mm"
+            return out + self._decide(bag, unknown(Fault.OVERSIZE_BAG, detail), None, now)
         if bag.held is not None:
             found, bag.held = bag.held, None
             out += self._judge(bag, found, now)
@@ -243,10 +237,6 @@ class BagLedger:
 
     def _doubt(self, bag: Bag, detail: str, now: Now) -> list[Action]:
         return self._decide(bag, unknown(Fault.IDENTITY_DOUBT, detail), None, now)
-
-    def _oversize(self, bag: Bag, counts: int, now: Now) -> list[Action]:
-        length_mm = counts * self.limits.encoder_um / 1e3
-        return self._decide(bag, unknown(Fault.OVERSIZE_BAG, f"longer than {length_mm:.0f} mm"), None, now)
 
     def _stranger(self, found: Assessment, now: Now) -> list[Action]:
         """A bag that was scanned, although nobody saw it enter, in all the time its assessment waited."""

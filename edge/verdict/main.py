@@ -18,12 +18,9 @@ from edge.loop import Loop, start
 from edge.messages import (
     Assessment,
     BagNotice,
-    CommandReply,
-    DeviceCommand,
     DeviceEventKind,
     Hello,
     Message,
-    Recall,
     Verdict,
 )
 from edge.verdict.actions import Action, BagEntered, BagLeft, BagRecord, ClearLine, Now, Recalled
@@ -32,6 +29,7 @@ from edge.verdict.engine import BagLedger
 from edge.verdict.feed import Feed
 from edge.verdict.journal import FILE_NAME
 from edge.verdict.lane import lane_state
+from edge.verdict.orders import Orders
 from edge.verdict.policy import Limits
 from edge.verdict.recorder import Recorder
 
@@ -60,16 +58,13 @@ class Service:
         self.ledger = BagLedger(Limits.of(config), self.recorder, now)
         self.calibration = CalibrationState(config)
         self.assessments = bus.socket("assessments", zmq.PULL, bind=True)
-        self.clear_line = bus.socket("commands", zmq.DEALER, bind=False, immediate=True)
-        self.recalls = bus.socket("recalls", zmq.PUSH, bind=False, immediate=True)
-        self._to_recall: list[Recall] = []
+        self.orders = Orders(bus, self.loop)
         self.events = EventReader(bus, encoder=True)
         self._next_heartbeat = 0
         self._told = ""
         self.loop.on(self.events.subscription, self._on_events)
         self.loop.on(self.events.commands, self._on_events)
         self.loop.on(self.assessments, self._on_assessments)
-        self.loop.on(self.clear_line, self._on_clear_reply)
         self.loop.on(self.feed.socket, self._on_subscription)
         self.loop.every_tick(self._on_tick)
         self._resume(now)
@@ -119,16 +114,6 @@ class Service:
             else:
                 self._do(self.ledger.assessment(found, now), now)
 
-    def _on_clear_reply(self) -> None:
-        try:
-            _, reply, _ = self.bus.receive(self.clear_line, CommandReply)
-        except wire.WireError as error:
-            self.loop.log.error("unreadable answer to a clear line command: %s", error)
-            return
-        if not reply.ok:
-            self.loop.count("clear_refused")
-            self.loop.log.error("clear line refused: %s; the bag goes to inspection", reply.reason)
-
     def _on_subscription(self) -> None:
         if self.feed.greeted():
             self._hello(clock())
@@ -140,7 +125,6 @@ class Service:
         late = self.recorder.tick(now)
         if late:
             self._do(self.ledger.restore(late, now), now)
-        self._recall()
         self.calibration.tick(now)
         self.feed.flush(now)
         self.loop.queue = len(self.ledger.open)
@@ -175,7 +159,7 @@ class Service:
             elif isinstance(action, BagLeft):
                 self.recorder.left(action)
             elif isinstance(action, Recalled):
-                self._to_recall.append(Recall(bag_id=action.bag_id, scan_id=action.scan_id, encoder=action.encoder))
+                self.orders.recall(action)
             else:
                 verdict = self.recorder.verdict(action.verdict, now)
                 if verdict is None:
@@ -185,18 +169,6 @@ class Service:
                 self._publish(verdict, now, clear)
                 self.calibration.seen(verdict)
                 self._log(verdict)
-
-    def _recall(self) -> None:
-        """Ask the readout, which may be away for a while."""
-        while self._to_recall:
-            recall = self._to_recall[0]
-            try:
-                self.recalls.send_multipart(wire.encode("recall", self.bus.stamp(recall)), zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            self._to_recall.pop(0)
-            self.loop.count("recalls")
-            self.loop.log.warning("bag %s was lost on its way; asked for again as %s", recall.bag_id, recall.scan_id)
 
     def _announce(self, record: BagRecord, now: Now) -> None:
         notice = BagNotice(
@@ -208,7 +180,7 @@ class Service:
         def sent() -> None:
             self.recorder.published(verdict.seq)
             if clear is not None:
-                self._clear(clear)
+                self.orders.clear(clear)
 
         self.feed.publish(topics.BAG_VERDICT, verdict, now, sent)
         if verdict.final:
@@ -227,19 +199,6 @@ class Service:
         reason = f" {verdict.reason.value}: {verdict.detail}" if verdict.reason else ""
         kind = "" if verdict.final else " (supplement)"
         self.loop.log.info("bag %s %s%s%s", verdict.bag_id, verdict.decision.value, reason, kind)
-
-    def _clear(self, clear: ClearLine) -> None:
-        command = DeviceCommand(
-            action="clear_line",
-            bag_id=clear.bag_id,
-            encoder_from=clear.encoder_from,
-            encoder_to=clear.encoder_to,
-        )
-        try:
-            self.clear_line.send_multipart(wire.encode("command", self.bus.stamp(command)), zmq.NOBLOCK)
-        except zmq.Again:
-            self.loop.count("clear_refused")
-            self.loop.log.error("bag %s: no bridge to clear the line; the bag goes to inspection", clear.bag_id)
 
 
 def named_bag(frames: list[bytes]) -> str:

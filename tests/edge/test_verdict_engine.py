@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from edge.messages import Decision, DeviceEvent, DeviceEventKind, Fault
-from edge.verdict.engine import MAX_ORPHANS
 from edge.verdict.memory import REMEMBERED_BAGS
+from edge.verdict.orphans import MAX_ORPHANS
 from tests.edge.verdict_scene import LIMITS, MM, THREAT, Memory, assessment, at, entry, interlock, leave, report
 
 
