@@ -35,6 +35,10 @@ def dataset(
         int | None,
         typer.Option("--binning", min=1, help="Pixels of 0.3 mm summed before retrieval.", show_default="1, 2, 1"),
     ] = None,
+    clutter: Annotated[
+        tuple[int, int] | None,
+        typer.Option("--clutter", help="study1: least and most things beside the sample.", show_default="6 10"),
+    ] = None,
 ) -> None:
     """Simulate scans: scenes, photon noise, retrieval, labels. Everything in the data set is simulated.
 
@@ -50,4 +54,5 @@ def dataset(
         if value is not None:
             command += [name, str(value)]
     command += ["--quick"] if quick else []
+    command += ["--clutter", *map(str, clutter)] if clutter is not None else []
     raise typer.Exit(subprocess.run(command, check=False).returncode)

@@ -14,6 +14,7 @@ from firmware_bridge.scanner import Scanner
 from training import dataset, seeds
 from training.dataset import make as making
 from training.dataset.__main__ import main
+from training.dataset.labels import covered
 from training.dataset.manifest import DatasetError, Entry, Recipe
 from training.dataset.recipes import SCANS, recipe, splits
 from training.dataset.scan_file import BENIGN, THREAT
@@ -108,6 +109,21 @@ def test_study_1_takes_the_papers_materials_alike() -> None:
         assert 2.5 <= label["path_mm"] <= 37.5
         found[label["material"]] += 1
     assert found == dict.fromkeys((*EXPLOSIVES, *HARMLESS), 2)
+
+
+def test_less_clutter_covers_less_of_the_sample() -> None:
+    scanner = Scanner.model_validate(recipe("study1").scanner)
+    parts = [
+        np.mean([covered(compose("study1", scanner, 1_000_000, k, clutter)) or 0.0 for k in range(8)])
+        for clutter in ((0, 0), (2, 4), None)
+    ]
+    assert parts[0] < 0.05  # a handle or the zip may reach over it
+    assert parts[0] < parts[1] < parts[2]
+    whole, light = recipe("study1"), recipe("study1", clutter=(2, 4))
+    assert "clutter" in light.model_dump()
+    assert whole.scan_sha256() != light.scan_sha256()
+    with pytest.raises(ValueError, match="clutter"):
+        recipe("lane", clutter=(2, 4))
 
 
 def _entries(of: Recipe) -> list[Entry]:

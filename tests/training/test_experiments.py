@@ -87,6 +87,7 @@ def test_an_experiment_is_run_resumed_and_reported(scans: Scans, tmp_path: Path)
     assert data["experiments"]["augmentation"]["rows"][1]["state"] == "not run"
     assert data["dataset_sha256"] == scans.manifest.sha256
     assert {record["weights"] for record in data["runs"]} == {"none"}
+    assert sum(line["tests"] for line in data["coverage"][OURS]) == 16
     page = (out / "study1.html").read_text()
     assert "Nothing was measured" in page
     assert "not run" in page

@@ -32,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--kv", type=int, choices=(80, 120))
     parser.add_argument("--belt-mm-s", type=float)
     parser.add_argument("--binning", type=int)
+    parser.add_argument("--clutter", type=int, nargs=2, metavar=("LEAST", "MOST"))
     given = parser.parse_args(arguments)
     scanner = {"tube_kv": given.kv, "belt_speed_mm_s": given.belt_mm_s}
     started = time.monotonic()
@@ -43,6 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
             quick=given.quick,
             scanner={key: value for key, value in scanner.items() if value is not None},
             binning=given.binning,
+            clutter=None if given.clutter is None else (given.clutter[0], given.clutter[1]),
         )
         with _Shown(f"{given.kind} to {given.out}") as shown:
             manifest = make(
@@ -67,6 +69,8 @@ def _command(kind: str, seed: int, scans: int, given: argparse.Namespace) -> str
     """The command line that makes the same content, whatever was left to defaults."""
     options = {"--kv": given.kv, "--belt-mm-s": given.belt_mm_s, "--binning": given.binning}
     extra = "".join(f" {name} {value:g}" for name, value in options.items() if value is not None)
+    if given.clutter is not None:
+        extra += f" --clutter {given.clutter[0]} {given.clutter[1]}"
     return f"darklane dataset {kind} --seed {seed} --scans {scans}{extra}"
 
 

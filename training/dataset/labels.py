@@ -11,7 +11,7 @@ import numpy.typing as npt
 from firmware_bridge.emulator.forward import TAU2, Canvas
 from firmware_bridge.emulator.materials import energies_kev, material
 from firmware_bridge.emulator.scene_parts import Part, Scene, part_path
-from firmware_bridge.emulator.scenes import PROBE_KEV, SMALLEST_PATH_MM
+from firmware_bridge.emulator.scenes import CHECK_MM, PROBE_KEV, SMALLEST_PATH_MM
 from firmware_bridge.emulator.settings import EmulatorSettings
 from kernels.types import F32, F64, U8, Retrieval
 from training.dataset.scan_file import BENIGN, CLUTTER, NOTHING, THREAT
@@ -22,6 +22,10 @@ PART_OF_THICKNESS: Final = 0.5
 LEAST_ATTENUATION: Final = 0.03
 #: Detectability (in σ, over all pixels of a target) below which its dark-field is lost in the noise [Rose 1948].
 ROSE: Final = 5.0
+
+
+#: Parts of a container before its filling.
+CONTAINER_PARTS: Final = 5
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,34 @@ def mask_of(scene: Scene, grid: Grid) -> U8:
     for value, where in samples.items():
         mask[where] = value
     return np.ascontiguousarray(mask.T)
+
+
+def covered(scene: Scene) -> float | None:
+    """Part of the first sample that other things than its container and the bag's cloth lie over; None without one.
+
+    Things count from :data:`LEAST_ATTENUATION`; looked up every :data:`CHECK_MM`.
+    """
+    place = next((k for k, part in enumerate(scene.parts) if part.label), None)
+    if place is None:
+        return None
+    u0, u1, y0, y1 = scene.parts[place].shape.bounds()
+    u = np.arange(u0, u1, CHECK_MM)
+    y = np.arange(y0, y1, CHECK_MM)
+    own = part_path(scene.parts[place], u, y, (1.0, 1.0))
+    assert own is not None
+    inside = np.zeros((len(u), len(y)), bool)
+    inside[own[0] : own[0] + own[2].shape[0], own[1] : own[1] + own[2].shape[1]] = own[2] > 0
+    probe = int(np.argmin(np.abs(energies_kev() - PROBE_KEV)))
+    depth = np.zeros(inside.shape)
+    for k, part in enumerate(scene.parts):
+        # The container is the five parts before its filling (scene_bag.container), the cloth the first of all.
+        if k == 0 or place - CONTAINER_PARTS <= k <= place:
+            continue
+        window = part_path(part, u, y, (1.0, 1.0))
+        if window is not None:
+            i, j, path = window
+            depth[i : i + path.shape[0], j : j + path.shape[1]] += material(part.material).mu_per_mm[probe] * path
+    return round(float((depth[inside] > LEAST_ATTENUATION).mean()), 3)
 
 
 def contrast(

@@ -34,14 +34,23 @@ class Recipe(_Table):
     emulator: dict[str, Any] = Field(description="table [emulator] of the simulated scanner")
     binning: int = Field(ge=1, description="pixels of the scanner's grid summed in both directions before retrieval")
     retrievals: tuple[RetrievalName, ...]
+    clutter: tuple[int, int] | None = Field(
+        None, description="study 1: least and most things beside the sample; null: as in the lane's bags, 6 and 10"
+    )
 
     def sha256(self) -> str:
         """Hash of the canonical JSON."""
-        return _digest(self.model_dump(mode="json"))
+        return _digest(self._told())
 
     def scan_sha256(self) -> str:
         """Hash of what decides the content of one scan: everything but how many there are."""
-        return _digest(self.model_dump(mode="json", exclude={"scans"}))
+        told = self._told()
+        del told["scans"]
+        return _digest(told)
+
+    def _told(self) -> dict[str, Any]:
+        """The recipe without what is left to defaults that came later: hashes of older sets stay what they are."""
+        return self.model_dump(mode="json", exclude=None if self.clutter else {"clutter"})
 
 
 def _digest(table: dict[str, Any]) -> str:

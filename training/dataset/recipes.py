@@ -39,8 +39,11 @@ def recipe(
     quick: bool = False,
     scanner: dict[str, Any] | None = None,
     binning: int | None = None,
+    clutter: tuple[int, int] | None = None,
 ) -> Recipe:
     """Recipe of a data set; ``scanner`` overrides keys of table [scanner]. ValueError names what does not fit."""
+    if clutter is not None and (kind != "study1" or not 0 <= clutter[0] <= clutter[1]):
+        raise ValueError(f"clutter = {clutter}: is for study1, least and most number of things")
     count = scans or (QUICK_SCANS if quick else SCANS)[kind]
     first, last = DATASETS[kind]
     start = first if seed is None else seed
@@ -66,6 +69,7 @@ def recipe(
         scanner=made.model_dump(mode="json"),
         emulator=settings.model_dump(mode="json"),
         binning=binning,
+        clutter=clutter,
         retrievals=("map",) if kind == "lane" else ("map", "paper"),
     )
 

@@ -28,6 +28,8 @@ ELECTRICAL: Final = ("laptop", "phone", "hair_dryer")
 #: Study 1 keeps this length of the bag around its sample, mm, and this much the sample lies off its middle.
 WINDOW_MM: Final = 86.4
 OFF_CENTRE_MM: Final = 8.0
+#: Study 1: least and most things that lie in the bag with the sample; the paper does not tell.
+CLUTTER_THINGS: Final = (6, 10)
 _STUDY1, _ATTEMPTS = 0x51, 40
 
 
@@ -36,11 +38,11 @@ def labelled(kind: Kind, k: int) -> bool:
     return k % 2 == 0
 
 
-def compose(kind: Kind, scanner: Scanner, seed: int, k: int) -> Scene:
-    """Scene of scan ``k`` of a data set whose first scene has ``seed``."""
+def compose(kind: Kind, scanner: Scanner, seed: int, k: int, clutter: tuple[int, int] | None = None) -> Scene:
+    """Scene of scan ``k`` of a data set whose first scene has ``seed``. ``clutter``: see :class:`Recipe`."""
     if kind == "study1":
         names = EXPLOSIVES if labelled(kind, k) else HARMLESS
-        return one_sample(scanner, seed + k, names[(k // 2) % len(names)], threat=labelled(kind, k))
+        return one_sample(scanner, seed + k, names[(k // 2) % len(names)], clutter, threat=labelled(kind, k))
     if kind == "study2":
         target = bags.ELECTRICAL_TARGET if labelled(kind, k) else None
         item = PlanItem.model_validate({"kind": ELECTRICAL[(k // 2) % 3], "seed": seed + k, "target": target})
@@ -48,7 +50,9 @@ def compose(kind: Kind, scanner: Scanner, seed: int, k: int) -> Scene:
     return scenes.build(scanner, bags.items((seed, seed + k + 1), k + 1)[k])
 
 
-def one_sample(scanner: Scanner, seed: int, material: str, *, threat: bool) -> Scene:
+def one_sample(
+    scanner: Scanner, seed: int, material: str, clutter: tuple[int, int] | None = None, *, threat: bool
+) -> Scene:
     """A bag with clutter and one container of ``material``, random in thickness and place; the part around it.
 
     Threat and benign containers are drawn, placed and accepted by the same rules.
@@ -56,7 +60,7 @@ def one_sample(scanner: Scanner, seed: int, material: str, *, threat: bool) -> S
     height = field_height_mm(scanner)
     for attempt in range(_ATTEMPTS):
         rng = np.random.default_rng([seed, _STUDY1, attempt])
-        made = _packed(rng, material)
+        made = _packed(rng, material, clutter or CLUTTER_THINGS)
         if made is not None and scenes.target_is_visible(made[1], made[0]):
             break
     else:
@@ -76,7 +80,7 @@ def _middle(rng: Rng, low: float, high: float) -> float:
     return (low + high) / 2 + float(rng.uniform(-OFF_CENTRE_MM, OFF_CENTRE_MM))
 
 
-def _packed(rng: Rng, material: str) -> tuple[float, list[Part]] | None:
+def _packed(rng: Rng, material: str, clutter: tuple[int, int]) -> tuple[float, list[Part]] | None:
     """Length and parts of a bag, the sample labelled as a target; None when it has no place."""
     length, height = rng.uniform(165.0, 222.0), rng.uniform(118.0, 146.0)
     parts = textile(rng, length, height)
@@ -85,4 +89,4 @@ def _packed(rng: Rng, material: str) -> tuple[float, list[Part]] | None:
         return None
     thickness = float(rng.uniform(THINNEST_MM, THICKEST_MM))
     parts += container(material, round(thickness, 2), box, "target")
-    return length, parts + scatter(rng, NAMED_CLUTTER, int(rng.integers(6, 11)), length, height)
+    return length, parts + scatter(rng, NAMED_CLUTTER, int(rng.integers(clutter[0], clutter[1] + 1)), length, height)

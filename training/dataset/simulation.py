@@ -38,7 +38,7 @@ def pixel_um(recipe: Recipe) -> tuple[float, float]:
 def simulate(recipe: Recipe, k: int) -> Scan:
     """Scan ``k`` of the recipe: depends on nothing else."""
     lane = _lane(recipe.model_dump_json())
-    scene = compose(recipe.kind, lane.scanner, recipe.seed, k)
+    scene = compose(recipe.kind, lane.scanner, recipe.seed, k, recipe.clutter)
     canvas = render.draw_scene(lane.scanner, lane.settings, scene)
     sums = lane.summed(lane.expected(canvas, scene), recipe.seed + k)
     height_mm, width_mm = (um / 1e3 for um in pixel_um(recipe))

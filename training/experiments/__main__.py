@@ -17,11 +17,12 @@ from training.dataset import Scans
 from training.dataset.make import make
 from training.dataset.manifest import MANIFEST
 from training.dataset.recipes import STUDY1_SPLITS, recipe
+from training.experiments.coverage import by_coverage, coverage
 from training.experiments.leakage import shuffled
 from training.experiments.plan import TRUNKS, Experiment, Run, Study, plan
 from training.experiments.report import page
 from training.experiments.results import as_json
-from training.experiments.runner import Trainer, execute, finished, wanted
+from training.experiments.runner import Finished, Trainer, execute, finished, wanted
 
 #: Splits of a quick experiment, and what it leaves out unless asked for.
 QUICK_SPLITS = 2
@@ -136,10 +137,23 @@ def _write(study: Study, experiments: list[Experiment], scans: Scans, given: arg
     runs = finished(given.out / "runs")
     about = _about(study, scans, given)
     given.out.mkdir(parents=True, exist_ok=True)
-    data = as_json(experiments, runs, scans, about)
+    tables = _coverage(experiments, runs, scans) if study == "study1" else {}
+    data = as_json(experiments, runs, scans, about) | {"coverage": tables}
     (given.out / f"{study}.json").write_text(json.dumps(data, indent=None) + "\n", encoding="utf-8")
-    (given.out / f"{study}.html").write_text(page(TITLES[study], experiments, runs, scans, about), encoding="utf-8")
+    (given.out / f"{study}.html").write_text(
+        page(TITLES[study], experiments, runs, scans, about, tables), encoding="utf-8"
+    )
     print(f"{len(runs)} runs; report in {given.out / study}.html, numbers in {study}.json; everything is simulated")
+
+
+def _coverage(experiments: list[Experiment], runs: dict[str, Finished], scans: Scans) -> dict[str, Any]:
+    """Answers by coverage, for every bar of the comparison with and without dark-field that was run."""
+    bars = next(one for one in experiments if one.name == "dark_field").bars
+    done = {bar.label: [runs[run.name] for run in bar.runs if run.name in runs] for bar in bars}
+    if not any(done.values()):
+        return {}
+    part = coverage(scans)
+    return {label: by_coverage(some, part) for label, some in done.items() if some}
 
 
 def _about(study: Study, scans: Scans, given: argparse.Namespace) -> dict[str, Any]:

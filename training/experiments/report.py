@@ -31,13 +31,14 @@ _MOST = 30
 
 
 def page(
-    title: str, experiments: Sequence[Experiment], runs: Mapping[str, Finished], scans: Scans, about: dict[str, Any]
-) -> str:
-    """The page. ``about``: what else a reader needs to repeat it, by name."""
+    title: str, experiments: Sequence[Experiment], runs: Mapping[str, Finished], scans: Scans, about: dict[str, Any],
+    coverage: Mapping[str, list[dict[str, Any]]],
+) -> str:  # fmt: skip
+    """The page. ``about``: what else a reader needs to repeat it, by name; ``coverage``: answers by coverage."""
     parts = [f"<h1>{escape(title)}</h1>", f'<p class="said">{escape(_SAID)}</p>', _about(about)]
     for experiment in experiments:
         parts.append(_experiment(experiment, rows(experiment, runs)))
-    parts += [_hidden(scans), _wrong(experiments, runs, scans), _weights(runs)]
+    parts += [_covered(coverage), _hidden(scans), _wrong(experiments, runs, scans), _weights(runs)]
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f"<style>{_STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
@@ -104,6 +105,17 @@ def _hidden(scans: Scans) -> str:
         "They are in every count above.</p>"
     )
     return text + _table(hidden)
+
+
+def _covered(tables: Mapping[str, list[dict[str, Any]]]) -> str:
+    if not tables:
+        return ""
+    text = [
+        "<h2>By how much of the sample is covered</h2><p>Part of the sample that other things than its container and "
+        "the bag's cloth lie over, from the scene.</p>"
+    ]
+    text += [f"<h3>{escape(label)}</h3>{_table(lines)}" for label, lines in tables.items()]
+    return "".join(text)
 
 
 def _wrong(experiments: Sequence[Experiment], runs: Mapping[str, Finished], scans: Scans) -> str:
