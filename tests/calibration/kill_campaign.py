@@ -89,7 +89,7 @@ def attempt(config: Path, seed: int, step: str, after_s: float) -> Killed:
     return Killed(
         seed=seed,
         aimed=step,
-        hit=open_steps[0] if open_steps else ACTIVATION,
+        hit=open_steps[0] if open_steps else "nothing" if interrupted.record.bundle_id else ACTIVATION,
         after_s=after_s,
         kept={name: value for name, value in passed(again).items() if name in had} == had,
         calibrated=calibrated,
@@ -122,7 +122,7 @@ def main() -> int:
     sys.stdout.write("|---|---|---|---|---|---|\n")
     for seed in range(args.first, args.first + args.seeds):
         for step in args.steps.split(","):
-            after_s = chance.uniform(0, LATEST_S)
+            after_s = 0.0 if step == ACTIVATION else chance.uniform(0, LATEST_S)
             while not kills or kills[-1].hit != step:  # a step that was over already: once more, and sooner
                 with lane(args.rows, args.scale) as config:
                     kills.append(attempt(config, seed, step, after_s))
@@ -130,6 +130,8 @@ def main() -> int:
                 sys.stdout.write(f"| {seed} | {kills[-1].hit} | {after_s:.2f} | {' | '.join(marks)} |\n")
                 sys.stdout.flush()
                 after_s *= 0.3
+    # One that came after the end has interrupted nothing: the next run is a new one.
+    kills = [kill for kill in kills if kill.hit != "nothing"]
     fine = sum(kill.kept and kill.calibrated and kill.good for kill in kills)
     sys.stdout.write(f"{fine} of {len(kills)} runs lost nothing, repeated nothing and ended CALIBRATED\n")
     return 0 if fine == len(kills) else 1
