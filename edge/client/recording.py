@@ -133,9 +133,8 @@ class Recording:
             raise RecordingError(f"{self.path}, byte {place}: not msgpack ({error})") from error
 
     def _heard(self, body: Any, place: int) -> Heard:
-        after_ns, frames = body if isinstance(body, list) and len(body) == 2 else (None, None)
-        timed = isinstance(after_ns, int) and after_ns >= 0
+        after_ns, frames = body if isinstance(body, list) and len(body) == 2 else (-1, [])
         framed = isinstance(frames, list) and 0 < len(frames) <= MAX_FRAMES
-        if timed and framed and all(isinstance(frame, bytes) for frame in frames):
+        if type(after_ns) is int and after_ns >= 0 and framed and all(isinstance(frame, bytes) for frame in frames):
             return Heard(after_ns, frames)
         raise RecordingError(f"{self.path}, byte {place}: not a message of the feed")

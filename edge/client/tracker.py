@@ -18,6 +18,8 @@ MISSED_HEARTBEATS = 3
 RECONNECT_S = 5.0
 #: A request without an answer is sent again after this, s; after a refusal, it waits as long.
 ANSWER_S = 2.0
+#: And one that could not be sent, or brought nothing new, s.
+AGAIN_S = 0.5
 #: Missing verdicts are asked for this long before the client goes on without them, s.
 PATIENCE_S = 15.0
 #: Verdicts ahead of a gap that are kept; later ones are asked for again.
@@ -122,11 +124,10 @@ class Tracker:
         if not self._can_ask or self._asked is not None or now < self._not_before:
             return None
         self._number += 1
-        name = f"{self._number}"
         if self.last is not None and self._missing():
-            made = FeedRequest(request_id=name, ask="replay", after_seq=self.last)
+            made = FeedRequest(request_id=str(self._number), ask="replay", after_seq=self.last)
         elif self._want_snapshot:
-            made = FeedRequest(request_id=name, ask="snapshot")
+            made = FeedRequest(request_id=str(self._number), ask="snapshot")
         else:
             return None
         self._asked = _Asked(made, now + ANSWER_S, self.last or 0)
@@ -134,7 +135,7 @@ class Tracker:
 
     def unsent(self, now: float) -> None:
         """The request found nobody to go to."""
-        self._asked, self._not_before = None, now + ANSWER_S / 4
+        self._asked, self._not_before = None, now + AGAIN_S
 
     def wait_s(self, now: float) -> float:
         """Seconds after which :meth:`tick` and :meth:`request` should be called even if nothing comes."""
@@ -156,8 +157,7 @@ class Tracker:
                 return  # from before our memory: a repeat
             self.items.append(Renumbered(self.last + 1, verdict.seq))
             self._floor = self.last = verdict.seq - 1
-            self._target, self._behind = 0, False
-            self._waiting.clear()
+            self._target, self._behind, self._waiting = 0, False, {}
         self._target = max(self._target, verdict.seq)
         if len(self._waiting) < MAX_WAITING:
             self._waiting[verdict.seq] = verdict
@@ -172,10 +172,10 @@ class Tracker:
             self._deliver(self._waiting.pop(self.last + 1))
 
     def _deliver(self, verdict: Verdict) -> None:
-        self.last, self._stuck_since = verdict.seq, None
-        if _identity(verdict) in self._seen:
+        self.last, self._stuck_since, name = verdict.seq, None, _identity(verdict)
+        if name in self._seen:
             return
-        self._seen[_identity(verdict)] = verdict.seq
+        self._seen[name] = verdict.seq
         if len(self._seen) > REMEMBERED:
             self._floor = max(self._floor, self._seen.popitem(last=False)[1])
         self.items.append(verdict)
@@ -222,10 +222,9 @@ class Tracker:
             while verdict.seq > self.last:
                 self._pass_over(min(self._waiting) - 1, "the journal no longer has them")
                 self._drain()
-        for seq in [seq for seq in self._waiting if self.last is not None and seq <= self.last]:
-            del self._waiting[seq]
+        self._waiting = {seq: verdict for seq, verdict in self._waiting.items() if seq > (self.last or 0)}
         if self.last == before:
-            self._not_before = now + ANSWER_S / 4
+            self._not_before = now + AGAIN_S
 
     # ---- lane and bags ----------------------------------------------------------------------------------
 
@@ -239,8 +238,7 @@ class Tracker:
         elif live:
             restarted = self._boot_id not in ("", message.boot_id)
             self._want_snapshot |= self._can_ask and (self._silent or restarted)
-            if self._silent:
-                self._stuck_since = None
+            self._stuck_since = None if self._silent else self._stuck_since
             self._boot_id, self._heard, self._silent = message.boot_id, now, False
 
     def _notice(self, notice: BagNotice) -> None:
