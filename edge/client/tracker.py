@@ -68,8 +68,7 @@ class Tracker:
         self._behind = False
         self._want_snapshot = can_ask
         self._asked: _Asked | None = None
-        self._not_before = now
-        self._number = 0
+        self._not_before, self._number = now, 0
         self._stuck_since: float | None = None
 
     # ---- what comes in ----------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 
+from edge.archive.derived import Derived
 from edge.archive.reader import BagFile
 from edge.dicos import terms
 from edge.dicos.common import DicosError, text, uid
@@ -16,7 +18,7 @@ from edge.dicos.image import AIR, UNKNOWN
 from edge.dicos.spool import export
 from edge.dicos.validate import check
 from edge.messages import Decision, Fault, Verdict
-from tests.edge.archive_bags import bag
+from tests.edge.archive_bags import bag, config
 from tests.edge.dicos_bags import archived
 
 T_NS = 1_700_000_012_345_678_000
@@ -112,6 +114,22 @@ def test_a_bag_that_cannot_be_read_and_a_folder_that_cannot_be_written_are_named
     with pytest.raises(DicosError, match="no DICOS files written"):
         export(source, tmp_path / "dicos")
     assert not list(tmp_path.glob("**/*.part"))
+
+
+def test_the_archive_makes_them_where_they_are_wanted_and_goes_on_without(tmp_path: Path) -> None:
+    source = archived(tmp_path, verdict())
+    counted: dict[str, int] = {}
+
+    def count(name: str, amount: int) -> None:
+        counted[name] = counted.get(name, 0) + amount
+
+    for enabled in (False, True, True):
+        lane = config(tmp_path, archive={"sheets": False}, dicos={"enabled": enabled, "folder": "out"})
+        Derived(lane, logging.getLogger("archive"), count).write(source)
+    assert counted == {"dicos_files": 3}
+    assert len(list((tmp_path / "out").iterdir())) == 3
+    Derived(lane, logging.getLogger("archive"), count).write(tmp_path / "none.h5")
+    assert counted["failed_dicos"] == 1
 
 
 def test_names_give_the_same_uids_always() -> None:
