@@ -81,8 +81,9 @@ def test_a_newcomer_asks_for_a_greeting_by_subscribing(bus: Bus) -> None:
 
 def test_a_stuck_subscriber_is_counted_and_nobody_else_misses_anything(bus: Bus) -> None:
     feed = Feed(bus, START)
-    # Small buffers, so that little is needed to fill them.
-    feed.socket.setsockopt(zmq.SNDHWM, 10)
+    # Small buffers, so that little is needed to fill them. A queue of ten would not do: ZeroMQ learns a millisecond
+    # late what a subscriber has taken, and a fast one takes ten messages in that time.
+    feed.socket.setsockopt(zmq.SNDHWM, 100)
     feed.socket.setsockopt(zmq.SNDBUF, 4096)
     feed.socket.bind("tcp://127.0.0.1:*")
     address = feed.socket.getsockopt_string(zmq.LAST_ENDPOINT)
