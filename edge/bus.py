@@ -46,6 +46,8 @@ class Bus:
         self.run_dir = run_dir
         self.stamp = Stamp(source)
         self.context = zmq.Context()
+        #: File of this service's metrics; None: nobody wants them.
+        self.metrics: Path | None = None
         self._sockets: list[zmq.Socket[bytes]] = []
 
     def _url(self, name: str) -> str:

@@ -239,6 +239,13 @@ class Dicos(_Table):
     ae_title: str = Field("DARKLANE", min_length=1, max_length=16, description="our own title when sending")
 
 
+class Metrics(_Table):
+    """Table ``[metrics]``: numbers for Prometheus, on loopback only."""
+
+    enabled: bool = False
+    port: int = Field(9780, ge=0, le=65535, description="http://127.0.0.1:PORT/metrics; 0: any free one")
+
+
 class Config(_Table):
     """The whole file. ``[emulator]`` belongs to the emulated scanner and is passed by unread."""
 
@@ -256,6 +263,7 @@ class Config(_Table):
     archive: Archive = Archive()
     dicos: Dicos = Dicos()
     gateway: Gateway = Gateway()
+    metrics: Metrics = Metrics()
     emulator: dict[str, Any] | None = Field(None, description="present: what this lane scans is simulated")
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import os
 import signal
 import socket
@@ -20,6 +21,7 @@ from edge import wire
 from edge.bus import Bus
 from edge.config import Config, ConfigError, load
 from edge.messages import ServiceStatus
+from edge.metrics import sheet
 
 STATUS_PERIOD_S = 1.0
 
@@ -36,6 +38,9 @@ class Loop:
         self.log = logging.getLogger(bus.stamp.source)
         self.running = True
         self.counters: dict[str, int] = {}
+        #: Shown in the metrics only.
+        self.gauges: dict[str, sheet.Gauge] = {}
+        self.histograms: dict[str, sheet.Histogram] = {}
         self.queue = 0
         self.lag_ms = 0.0
         self.detail = ""
@@ -70,6 +75,10 @@ class Loop:
     def count(self, name: str, amount: int = 1) -> None:
         """Add to a counter shown in the status."""
         self.counters[name] = self.counters.get(name, 0) + amount
+
+    def gauge(self, name: str, value: float, keep_s: float = math.inf) -> None:
+        """Show a value in the metrics, for ``keep_s``: one that is older says nothing about now."""
+        self.gauges[name] = sheet.Gauge(value, time.monotonic() + keep_s)
 
     def worked(self, amount: int = 1) -> None:
         """Report units of work done; their rate is shown in the status."""
@@ -112,7 +121,20 @@ class Loop:
         self._work = 0
         with suppress(zmq.Again):
             self._status.send_multipart(wire.encode("status", self.bus.stamp(status)), flags=zmq.NOBLOCK)
+        self._write_metrics(status)
         return status
+
+    def _write_metrics(self, status: ServiceStatus) -> None:
+        path = self.bus.metrics
+        if path is None:
+            return
+        # Where there is no room, the metrics go stale: absent, as they should be.
+        with suppress(OSError):
+            if status.state == "stopping":
+                path.unlink(missing_ok=True)
+            else:
+                page = sheet.Sheet(self.bus.stamp.source, status, self.gauges, self.histograms)
+                sheet.write(path, sheet.render(page))
 
 
 def status_text(status: ServiceStatus) -> str:
@@ -148,6 +170,7 @@ def start(name: str, body: Callable[[Config, Bus], None]) -> int:
         logging.getLogger(name).error("%s", error)
         return 2
     bus = Bus(config.run_dir, name)
+    bus.metrics = sheet.path_of(config.run_dir, name) if config.metrics.enabled else None
     try:
         body(config, bus)
     finally:

@@ -22,6 +22,7 @@ from edge.gateway.publisher import Publisher
 from edge.gateway.requests import Requests
 from edge.loop import Loop, start
 from edge.messages import Hello, LaneState, Verdict
+from edge.metrics.server import MetricsServer
 from edge.security.guard import Guard
 from edge.security.keys import FOLDER, KeyStore
 from edge.security.refusals import Refusals
@@ -41,6 +42,8 @@ class Service:
         self.publisher: Publisher | None = None
         self.requests: Requests | None = None
         self.pusher = pusher(config)
+        wanted = config.metrics
+        self.metrics = MetricsServer(config.run_dir, wanted.port, self.loop.log) if wanted.enabled else None
         settings = config.gateway
         if not settings.enabled:
             self.loop.detail = "disabled by gateway.enabled"
@@ -69,7 +72,7 @@ class Service:
     def run(self) -> None:
         """Serve until stopped."""
         try:
-            with self.pusher or nullcontext():
+            with self.pusher or nullcontext(), self.metrics or nullcontext():
                 self.loop.run()
         finally:
             if self.requests is not None:

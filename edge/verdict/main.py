@@ -29,6 +29,7 @@ from edge.verdict.engine import BagLedger
 from edge.verdict.feed import Feed
 from edge.verdict.journal import FILE_NAME
 from edge.verdict.lane import lane_state
+from edge.verdict.numbers import Numbers
 from edge.verdict.orders import Orders
 from edge.verdict.policy import Limits
 from edge.verdict.recorder import Recorder
@@ -53,6 +54,7 @@ class Service:
         self.lane_name = config.lane.name
         self._software = f"darklane {metadata.version('darklane')}"
         self.loop = Loop(bus, "bags")
+        self.numbers = Numbers(self.loop)
         self.feed = Feed(bus, now)
         self.recorder = Recorder(config.state_dir / FILE_NAME, bus.stamp.boot_id, run_dir=config.run_dir)
         self.ledger = BagLedger(Limits.of(config), self.recorder, now)
@@ -136,6 +138,7 @@ class Service:
         silence = None if answered is None else now.mono / 1e9 - answered
         state = lane_state(self.ledger, self.recorder, self.calibration, self.feed, silence)
         self.loop.detail = state.detail
+        self.numbers.tick(state, self.recorder, self.calibration, now)
         if now.mono >= self._next_heartbeat or state.state != self._told:
             self._next_heartbeat = now.mono + HEARTBEAT_NS
             self._told = state.state
@@ -195,7 +198,7 @@ class Service:
 
     def _log(self, verdict: Verdict) -> None:
         self.loop.worked()
-        self.loop.count(verdict.decision.value.lower() if verdict.final else "supplements")
+        self.numbers.verdict(verdict)
         reason = f" {verdict.reason.value}: {verdict.detail}" if verdict.reason else ""
         kind = "" if verdict.final else " (supplement)"
         self.loop.log.info("bag %s %s%s%s", verdict.bag_id, verdict.decision.value, reason, kind)
