@@ -21,6 +21,7 @@ from tests.edge.inference_scene import GRID_UM, MODEL, PITCH_UM, Slab, images
 from training.dataset.scan_file import THREAT, Scan
 from training.fuse.bags import examine
 from training.fuse.fit import Bag, Rule, fit, fused, logistic, raw, threshold_for
+from training.model import FALSE_ALARM_LIMIT
 
 ROWS, COLUMNS = 12, 16
 RATE = 0.9
@@ -64,6 +65,15 @@ def test_the_manifest_tells_cross_validated_figures() -> None:
     assert shares == sorted(shares)
     assert made.reliability[0].share < 0.2
     assert made.reliability[-1].share > 0.8
+
+
+def test_the_rate_follows_from_the_false_alarms_unless_it_is_given() -> None:
+    good, _ = fused(bags(6.0, 4.0), "0" * 64, None, "", "")
+    bad, _ = fused(bags(2.0, 0.0), "0" * 64, None, "", "")
+    assert good.target_rate >= 0.95
+    assert bad.target_rate < good.target_rate
+    chosen = next(point for point in good.operating_points if point.detections >= good.target_rate)
+    assert chosen.false_alarms <= FALSE_ALARM_LIMIT
 
 
 def test_a_network_that_knows_nothing_does_not_help() -> None:

@@ -22,11 +22,10 @@ from training import dataset
 from training.fuse.bags import examine
 from training.fuse.fit import Bag, fused
 
-#: Targets that the lane is to find, unless told otherwise.
-TARGET_RATE = 0.9
 
-
-def fuse(bundle: ModelBundle, scans: dataset.Scans, rate: float, command: str, keys: KeyStore, out: Path) -> Path:
+def fuse(
+    bundle: ModelBundle, scans: dataset.Scans, rate: float | None, command: str, keys: KeyStore, out: Path
+) -> Path:
     """The bundle with a fusion in every graph, written and signed; returns its path."""
     recipe = scans.manifest.recipe
     material = MaterialDetector(shipped(int(recipe.scanner["tube_kv"])), min_area_mm2=Inference().min_area_mm2)
@@ -42,9 +41,8 @@ def fuse(bundle: ModelBundle, scans: dataset.Scans, rate: float, command: str, k
     for number, precision in enumerate(precisions):
         rule, helps = fused([bag[number] for bag in bags], material.identity.sha256, rate, seeds, command)
         graphs[precision] = graphs[precision].model_copy(update={"fusion": rule})
-        found = (
-            f"{rule.detections:.0%} of {rule.targets} targets, {rule.false_alarms:.0%} false alarms (cross-validated)"
-        )
+        reached = f"rate {rule.target_rate:g}: {rule.detections:.0%} of {rule.targets} targets"
+        found = f"{reached}, {rule.false_alarms:.0%} false alarms (cross-validated)"
         print(f"{precision}: {found}, areas {rule.area_under_curve}, better than the discriminator alone: {helps}")
         if precision == bundle.manifest.precision:
             role = "active" if helps else "shadow"
@@ -68,14 +66,13 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True, help="data set of the lane that nothing was fitted on")
     parser.add_argument("--out", type=Path, required=True, help="folder that the fused bundle is written into")
     parser.add_argument("--keys", type=Path, help="folder of the keys; default: keys beside the bundle")
-    parser.add_argument(
-        "--rate", type=float, default=TARGET_RATE, help="share of targets to find (default %(default)s)"
-    )
+    parser.add_argument("--rate", type=float, help="share of targets to find; default: chosen by the false alarms")
     given = parser.parse_args()
     keys = KeyStore(given.keys or given.bundle.parent / "keys")
     bundle, scans = load(given.bundle, keys), dataset.open(given.data)
     print(f"{bundle.id}: {len(scans)} simulated bags, {scans.manifest.command}")
-    command = f"{scans.manifest.command} --out DATA && python -m training.fuse --data DATA --rate {given.rate:g}"
+    asked = f" --rate {given.rate:g}" if given.rate else ""
+    command = f"{scans.manifest.command} --out DATA && python -m training.fuse --data DATA{asked}"
     print(fuse(bundle, scans, given.rate, command, keys, given.out))
     return 0
 

@@ -17,6 +17,7 @@ from edge.inference.manifest import Fusion, OperatingPoint, Reliability
 from edge.inference.tiles import Bool
 from kernels.types import F32, F64
 from training.evaluate import area_under_curve
+from training.model import FALSE_ALARM_LIMIT
 
 FOLDS = 5
 #: Ratio of the two weights, as an angle: 0 is the network alone, π/2 the discriminator alone.
@@ -27,7 +28,7 @@ COMBINATIONS = tuple(product(ANGLES.tolist(), UNCOVERED))
 #: Newton's method: steps, and how far each may go.
 _STEPS, _LONGEST_STEP = 40, 2.0
 #: Shares of targets for which the manifest tells threshold and false alarms.
-RATES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
+RATES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 _BINS = 6
 _SEED = 0xF05E
 #: Samples of the bootstrap, and the share of them in which the fusion must be better.
@@ -127,20 +128,31 @@ def threshold_for(levels: F64, rate: float) -> float:
     return float((ordered[wanted - 1] + below) / 2)
 
 
-def fused(bags: Sequence[Bag], material_sha256: str, rate: float, seeds: str, command: str) -> tuple[Fusion, bool]:
-    """Fit on all ``bags``, and say what that does to bags that were not fitted on; whether it may decide."""
+def fused(
+    bags: Sequence[Bag], material_sha256: str, rate: float | None, seeds: str, command: str
+) -> tuple[Fusion, bool]:
+    """Fit on all ``bags``, and say what that does to bags that were not fitted on; whether it may decide.
+
+    ``rate``: share of targets to find; None takes the largest of :data:`RATES` at which no more clean bags alarm than
+    the discriminator was allowed.
+    """
     label = np.array([bag.target is not None for bag in bags])
-    fold = _folds(label)
-    tried = candidates(bags)
-    levels, anywhere, alarm = np.zeros(len(bags)), np.zeros(len(bags)), np.zeros(len(bags), np.bool_)
-    for k in range(FOLDS):
-        inside = fold != k
-        rule = _likeliest(tried[:, inside], label[inside])
-        found = [rule.level(bags[i]) for i in np.flatnonzero(inside & label).tolist()]
-        limit = threshold_for(np.array(found), rate)
+    fold, tried = _folds(label), candidates(bags)
+    levels, anywhere = np.zeros(len(bags)), np.zeros(len(bags))
+    rules = [_likeliest(tried[:, fold != k], label[fold != k]) for k in range(FOLDS)]
+    for k, rule in enumerate(rules):
         for i in np.flatnonzero(fold == k).tolist():
             levels[i], anywhere[i] = rule.level(bags[i]), rule.highest(bags[i])
-            alarm[i] = levels[i] >= limit
+    points = [_point(levels, label, r) for r in RATES]
+    if rate is None:
+        allowed = [r for r, point in zip(RATES, points, strict=True) if point.false_alarms <= FALSE_ALARM_LIMIT]
+        rate = max(allowed, default=RATES[0])
+    alarm = np.zeros(len(bags), np.bool_)
+    for k, rule in enumerate(rules):
+        limit = threshold_for(
+            np.array([rule.level(bags[i]) for i in np.flatnonzero((fold != k) & label).tolist()]), rate
+        )
+        alarm[fold == k] = levels[fold == k] >= limit
     rule = _likeliest(tried, label)
     final = np.array([rule.level(bag) for bag in bags])
     limit = threshold_for(final[label], rate)
@@ -160,7 +172,7 @@ def fused(bags: Sequence[Bag], material_sha256: str, rate: float, seeds: str, co
         detections=float(alarm[label].mean()),
         false_alarms=float(alarm[~label].mean()),
         area_under_curve={name: round(area_under_curve(s[label], s[~label]), 4) for name, s in areas.items()},
-        operating_points=tuple(_point(levels, label, r) for r in RATES),
+        operating_points=tuple(points),
         reliability=_reliability(fusion.probability(anywhere), label),
         seeds=seeds,
         command=command,
