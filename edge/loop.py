@@ -8,7 +8,6 @@ import math
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,7 +16,7 @@ from types import FrameType
 
 import zmq
 
-from edge import wire
+from edge import logs, wire
 from edge.bus import Bus
 from edge.config import Config, ConfigError, load
 from edge.messages import ServiceStatus
@@ -159,11 +158,7 @@ def start(name: str, body: Callable[[Config, Bus], None]) -> int:
     parser = argparse.ArgumentParser(prog=f"python -m edge.{name}.main", description=f"Darklane {name} service")
     parser.add_argument("--config", type=Path, help="TOML file of the lane; default: all defaults")
     arguments = parser.parse_args()
-    logging.basicConfig(
-        level=os.environ.get("DARKLANE_LOG", "INFO"),
-        format=f"%(asctime)s {name} %(levelname)s %(message)s",
-        stream=sys.stderr,
-    )
+    logs.set_up(name)
     try:
         config = load(arguments.config)
     except ConfigError as error:

@@ -36,10 +36,12 @@ class Desk:
     def _on_command(self) -> None:
         peer, *frames = self._router.recv_multipart()
 
+        bag_id = ""
+
         def reply(answer: CommandReply) -> None:
             if not answer.ok:
                 self._loop.count("refused")
-                self._loop.log.warning("%s", answer.reason)
+                self._loop.log.warning("%s", answer.reason, extra={"bag_id": bag_id})
             answer = self._bus.stamp(answer.model_copy(update={"devices": self._devices()}))
             # A peer that has gone is no error: ROUTER drops what it cannot deliver.
             self._router.send_multipart([peer, *wire.encode("reply", answer)])
@@ -49,6 +51,7 @@ class Desk:
         except wire.WireError as error:
             reply(CommandReply(ok=False, reason=f"unreadable command: {error}"))
             return
+        bag_id = command.bag_id
         answer = self._question(command)
         if answer is None:
             self._order(command, reply)

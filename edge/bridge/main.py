@@ -187,7 +187,8 @@ class Service:
         self.loop.count(event.kind.value)
         if event.seq and (event.bag_id or event.detail or event.state):
             what = " ".join(filter(None, (event.bag_id, event.state, event.detail)))
-            self.loop.log.info("%s %s at %d: %s", event.device, event.kind.value, event.encoder, what)
+            told = (event.device, event.kind.value, event.encoder, what)
+            self.loop.log.info("%s %s at %d: %s", *told, extra={"bag_id": event.bag_id})
 
     def _make_safe(self, why: str, *, doors: bool) -> None:
         for command in make_safe(doors=doors, axes=self.axes):

@@ -122,7 +122,7 @@ class Recorder:
                 stamped = self._unwritten(stamped)
                 self._keep(Row("verdict", stamped.model_dump(mode="json")))
         except AlreadyDecidedError as error:
-            self.log.error("%s", error)
+            self.log.error("%s", error, extra={"bag_id": verdict.bag_id})
             return None
         self.last_seq = stamped.seq
         if stamped.final:
@@ -179,7 +179,7 @@ class Recorder:
         """What the journal refuses: on disk all the same, if there is any place, before it is published."""
         self._waiting.append(row)
         if not self._spill.add(row):
-            self.log.critical("%s of %s is in memory only", row.kind, row.values.get("bag_id", "?"))
+            self.log.critical("%s of bag %s is in memory only", row.kind, row.values.get("bag_id", "?"))
 
     def _now(self, write: Callable[[Journal], None]) -> bool:
         """Write behind everything that waits; False when the disk refuses."""
