@@ -36,9 +36,9 @@ def list_(config: ConfigOption = None, state_dir: StateDirOption = None, json_: 
     folder = ModelFolder(settings.state_dir)
     rows = [_row(entry, folder) for entry in folder.entries()]
     if json_:
-        typer.echo(json.dumps({"active": folder.chosen(), "shadow": folder.chosen(SHADOW), "models": rows}))
+        typer.echo(json.dumps({"active": folder.in_use(), "shadow": folder.in_use(SHADOW), "models": rows}))
         return
-    title = f"{len(rows)} network(s); active: {folder.chosen()}, shadow: {folder.chosen(SHADOW)}"
+    title = f"{len(rows)} network(s); active: {folder.in_use()}, shadow: {folder.in_use(SHADOW)}"
     table = Table(box=None, pad_edge=False, title=title)
     for heading in ("", "name", "id", "made (UTC)", "runs", "about"):
         table.add_column(heading, overflow="fold", no_wrap=heading != "about")
@@ -125,11 +125,13 @@ def _set(folder: ModelFolder, role: str, model: str, settings: Config) -> None:
     told = "the material discriminator judges alone" if role == ACTIVE else "no network runs in the shadow"
     try:
         name = _taken_in(folder, model)
-        if name != NONE and not (name == SHIPPED and folder.shipped_path() is None):
+        if folder.meant_by(name, role) != NONE:
             network = _tried(folder, name, settings)
             if role == ACTIVE:
                 check_active(network, MaterialDetector(shipped(settings.scanner.tube_kv), min_area_mm2=1.0))
             told = f"{network.bundle.id} ({name}) is {'active' if role == ACTIVE else 'in the shadow'}"
+        elif name == SHIPPED and folder.shipped_path() is not None:
+            told += "; the shipped network has another role"
     except (ModelBundleError, ModelError) as error:
         fail(f"{error}; nothing was changed", 1)
     folder.pointer(role).set(name)
@@ -150,14 +152,12 @@ def _tried(folder: ModelFolder, name: str, settings: Config) -> Network:
 
 
 def _row(entry: Entry, folder: ModelFolder) -> dict[str, Any]:
-    used = [role for role in (ACTIVE, SHADOW) if folder.chosen(role) == entry.name]
+    used = [role for role in (ACTIVE, SHADOW) if folder.in_use(role) == entry.name]
     row = {"use": ", ".join(used), "name": entry.name, "id": "", "created": "", "runs": "", "detail": entry.error}
     if entry.bundle is None:
         return row
     manifest = entry.bundle.manifest
     graph = manifest.graphs[manifest.precision]
-    if entry.name == SHIPPED:
-        row["use"] = manifest.role if manifest.role in used else ""
     size = entry.bundle.size / 1e6
     fused = "fused" if graph.fusion else "shadow only"
     return row | {

@@ -47,6 +47,25 @@ class ModelFolder:
         """Word or id that the pointer of ``role`` holds; :data:`SHIPPED` when it was never set."""
         return self.pointer(role).get() or SHIPPED
 
+    def in_use(self, role: str = ACTIVE) -> str:
+        """What the lane takes for ``role`` now."""
+        return self.meant_by(self.chosen(role), role)
+
+    def meant_by(self, name: str, role: str) -> str:
+        """What ``name`` is for ``role``: an id, :data:`SHIPPED` where a bundle ships for that role, or :data:`NONE`.
+
+        A shipped bundle that is damaged counts as active: it must be noticed.
+        """
+        if name != SHIPPED:
+            return name
+        if self.shipped_path() is None:
+            return NONE
+        try:
+            ships: str = self.load(SHIPPED).manifest.role
+        except ModelBundleError:
+            ships = ACTIVE
+        return SHIPPED if ships == role else NONE
+
     def entries(self) -> list[Entry]:
         """Every bundle, the shipped one first, then by name."""
         found = []

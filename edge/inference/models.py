@@ -104,12 +104,12 @@ class Models:
         return tuple(signs)
 
     def _load(self) -> LaneDetector:
-        active = self._active(self._folder.chosen())
-        shadow = self._shadow(self._folder.chosen(SHADOW), active)
+        active = self._active(self._folder.in_use())
+        shadow = self._shadow(self._folder.in_use(SHADOW), active)
         return LaneDetector(self._material, active, shadow, self._config.inference.threshold)
 
     def _active(self, name: str) -> Network | None:
-        if name == NONE or (name == SHIPPED and not self._ships("active")):
+        if name == NONE:
             return None
         try:
             return check_active(self._open(name), self._material)
@@ -121,7 +121,7 @@ class Models:
 
     def _shadow(self, name: str, active: Network | None) -> Network | None:
         """The shadow network; one that cannot be used is left out, for a shadow must not stop anything."""
-        if name == NONE or (name == SHIPPED and not self._ships("shadow")):
+        if name == NONE:
             return None
         try:
             shadow = self._open(name)
@@ -129,15 +129,6 @@ class Models:
             log.error("shadow model left out: %s", error)
             return None
         return None if active is not None and active.bundle.id == shadow.bundle.id else shadow
-
-    def _ships(self, role: str) -> bool:
-        """Whether the software ships a bundle for ``role``. A shipped bundle that is damaged counts as active."""
-        if self._folder.shipped_path() is None:
-            return False
-        try:
-            return self._folder.load(SHIPPED).manifest.role == role
-        except ModelBundleError:
-            return role == "active"
 
     def _open(self, name: str) -> Network:
         table = self._config.inference
