@@ -105,12 +105,12 @@ def measure(samples: F32, exposure: F32, curves: IlluminationCurves, x0_um: floa
             usable = np.isfinite(y)
             if usable.sum() < 8:
                 raise ValueError(f"tray region {r.name}: no usable pixel; check the pixel mask")
-            results[:, b, k] = _solve(y[usable], design[:, usable])
+            results[:, b, k] = solve(y[usable], design[:, usable])
     t, o, sd_o, chi2 = results
     return Plates(tuple(r.name for r in regions), t, o, sd_o, chi2)
 
 
-def _solve(y: F64, design: F64) -> tuple[float, float, float, float]:
+def solve(y: F64, design: F64) -> tuple[float, float, float, float]:
     """t, o, 1-σ of o, reduced chi-square of Poisson counts y = t·design[0] + o·design[1]."""
     variance = np.maximum(y, 1.0)
     for _ in range(_ROUNDS):
