@@ -236,7 +236,7 @@ def test_plates_at_rest_under_a_stepped_mask_are_those_of_the_moving_scan(tmp_pa
     assert [step.step for step in made.manifest.steps][-1] == "stepped"
     # Another moving scan than this one: the step stops and keeps what it saw for the report.
     tray = session.arrays("tray")
-    session.passed("tray", session.step("tray").values, tray | {"t": 1.1 * tray["t"]})
+    session.passed("tray", session.step("tray").values, tray | {"t": np.multiply(1.1, tray["t"])})
     session.step("stepped").state = "pending"
     scanner.second_tray = True
     with pytest.raises(CalibrationError, match=r"at rest has t = .* the moving scan") as caught:
