@@ -24,7 +24,7 @@ from training.fit_network import bundle, checkpoint, export, grain, loop, preset
 from training.fit_network.channels import planes_of  # noqa: E402
 from training.fit_network.inputs import Store  # noqa: E402
 
-TINY = presets.GrainPreset("tiny", steps=8, batch=4, crop=48, width=8, every=5, bf16=False, overlay=0.0)
+TINY = presets.GrainPreset("tiny", steps=8, batch=4, crop=48, width=8, every=5, bf16=False, overlay=0.0, pasted=0.0)
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from tests.training.tiny_dataset import make  # noqa: E402
 from training.fit_network import crops  # noqa: E402
 from training.fit_network.channels import CHANNELS, planes_of  # noqa: E402
 from training.fit_network.inputs import Store, scales  # noqa: E402
+from training.fit_network.pasting import Paster  # noqa: E402
 from training.networks.grain_net import HALO, STRIDE, GrainNet, parameters  # noqa: E402
 
 
@@ -96,3 +97,23 @@ def test_scales_come_from_the_scans_asked_for_only(tmp_path: Path) -> None:
     rest = [k for k in range(len(scans)) if k not in threats]
     with_dark_field, without = (scales(store, part, 0)[PLANES.index("dark_field low")] for part in (threats, rest))
     assert with_dark_field > 1.5 * without
+
+
+def test_boxes_of_known_materials_are_laid_into_scans(tmp_path: Path) -> None:
+    scans = make(tmp_path / "data", shape=(96, 96))
+    store = Store(scans)
+    paster = Paster(store, range(4), 80, (0.3, 0.3))
+    planes = np.zeros((len(PLANES), 160, 160), np.float32)
+    planes[[PLANES.index(name) for name in PLANES if name.endswith("sd")]] = 0.01
+    planes[-1] = 1
+    seen = set()
+    for seed in range(12):
+        crop, mask = planes.copy(), np.zeros((160, 160), np.uint8)
+        paster.paste(crop, mask, np.random.default_rng(seed))
+        value = int(min(set(np.unique(mask)) - {0}))
+        seen.add(value)
+        low, high = (np.median(crop[PLANES.index(f"attenuation {bin_}")][mask == value]) for bin_ in ("low", "high"))
+        assert low > high > 0
+        assert np.median(crop[PLANES.index("attenuation low sd")][mask == value]) > 0.01
+        assert abs(np.median(crop[PLANES.index("attenuation low")][mask == 0])) < 0.01
+    assert seen == {1, 2, 3}

@@ -15,11 +15,12 @@ import torch
 from calibration.signing import KeyStore
 from edge.inference.bundle import GoldenVectors, golden_file, sha256, write
 from edge.inference.manifest import Manifest, Precision
+from edge.inference.planes import PLANES
 from firmware_bridge.scanner import Scanner
 from kernels.types import F32, F64
 from training.fit_network import export, quantise
 from training.fit_network.grain import Trained, whole_cells
-from training.fit_network.inputs import Store
+from training.fit_network.inputs import Store, ranges
 from training.fit_network.metrics import I64, area_under_curve, confusion, fit_platt, threshold_for
 from training.networks.grain_net import HALO, SMOOTH, STRIDE, parameters
 
@@ -61,7 +62,10 @@ def make(trained: Trained, store: Store, test: Sequence[int], about: About, fold
     network = trained.network.eval()
     manifest = store.scans.manifest
     labels = np.array([entry.label for entry in manifest.scans], np.int64)
-    content: dict[Precision, bytes] = {"fp32": export.graph(network)}
+    spans = dict(zip(PLANES, ranges(store, trained.fitted, manifest.recipe.seed), strict=True))
+    content: dict[Precision, bytes] = {
+        "fp32": export.graph(network, np.array([spans[name] for name in network.planes], np.float32))
+    }
     rng = np.random.default_rng([manifest.recipe.seed, 0x08])
     some = rng.permutation(trained.fitted)[:CALIBRATED_ON]
     planes = [whole_cells(store[int(index)].chosen(network.planes)) for index in some]
@@ -89,8 +93,8 @@ def make(trained: Trained, store: Store, test: Sequence[int], about: About, fold
                 "grid_um": manifest.pixel_um[1],
                 "tube_kv": (Scanner.model_validate(recipe.scanner).tube_kv,),
                 "normalisation": {
-                    name: (0.0, float(1 / weight))
-                    for name, weight in zip(network.planes, network.weight_of_plane.flatten(), strict=True)
+                    name: (0.0, float(spans[name]))
+                    for name in network.planes
                 },
             },
             "stride": STRIDE,

@@ -12,15 +12,18 @@ from edge.inference.planes import PLANES, VALID
 from kernels.types import F32, U8
 from training.dataset.scan_file import BENIGN, CLUTTER, NOTHING, THREAT
 from training.fit_network.inputs import Inputs, Store
+from training.fit_network.pasting import Paster
 from training.networks.grain_net import STRIDE
 
 Bool = npt.NDArray[np.bool_]
+_SPREADS = np.array([name.endswith(" sd") for name in PLANES])[:, None, None]
+_VALID = PLANES.index(VALID)
 #: A cell is a threat from this share of threat pixels on, and not one below the other; in between it is not judged.
 MOST, LEAST = 0.6, 0.1
 #: A crop is labelled a threat from this many threat cells on.
 CELLS = 3
 #: Weight of all cells of each mask value in the loss of the cells.
-SHARES = {NOTHING: 0.15, THREAT: 1.0, BENIGN: 0.6, CLUTTER: 0.6}
+SHARES = {NOTHING: 0.15, THREAT: 0.7, BENIGN: 0.5, CLUTTER: 1.0}
 
 
 @dataclass(frozen=True)
@@ -70,14 +73,15 @@ class Sampler:
         on_sample: float,
         flip: bool,
         overlay: float,
+        paster: Paster | None = None,
+        pasted: float = 0.0,
     ) -> None:
         if size % STRIDE:
             raise ValueError(f"crop = {size} pixels is not a multiple of {STRIDE}")
         self._store, self._indices, self._size = store, list(indices), size
         self._planes = [PLANES.index(name) for name in names]
         self._on_sample, self._flip, self._overlay = on_sample, flip, overlay
-        self._spreads = np.array([name.endswith(" sd") for name in names])
-        self._valid = list(names).index(VALID)
+        self._paster, self._pasted = paster, pasted if paster else 0.0
         by_value = value_weights(store, indices)
         self._weights = np.array([by_value[value] for value in sorted(by_value)], np.float32)
 
@@ -88,13 +92,16 @@ class Sampler:
         mask = np.zeros((count, size, size), np.uint8)
         outside = np.zeros((count, size, size), np.bool_)
         for k, index in enumerate(rng.choice(self._indices, count, replace=len(self._indices) < count)):
-            planes[k], mask[k], outside[k] = self._crop(int(index), rng, self._on_sample)
+            one, mask[k], outside[k] = self._crop(int(index), rng, self._on_sample)
             if rng.random() < self._overlay:
                 other, over, beyond = self._crop(int(rng.choice(self._indices)), rng, 0.0)
-                other[self._valid, beyond] = 1  # nothing lies there
-                planes[k] = self._laid_over(planes[k], other)
+                other[_VALID, beyond] = 1  # nothing lies there
+                one = _laid_over(one, other)
                 # The lowest number but 0 wins, as in a scan's own mask.
                 mask[k] = np.minimum(mask[k] - np.uint8(1), over - np.uint8(1)) + np.uint8(1)
+            while self._paster and rng.random() < self._pasted:
+                self._paster.paste(one, mask[k], rng)
+            planes[k] = one[self._planes]
         targets, values = zip(*(cell_targets(m) for m in mask), strict=True)
         target = np.stack(targets)
         target[outside.reshape(count, cells, STRIDE, cells, STRIDE).all((2, 4))] = -1
@@ -105,30 +112,18 @@ class Sampler:
         return Batch(planes, target, weights.astype(np.float32), labels)
 
     def _crop(self, index: int, rng: np.random.Generator, on_sample: float) -> tuple[F32, U8, Bool]:
-        """Planes, mask, and which pixels lie beyond the scan, of one crop."""
+        """All planes, mask, and which pixels lie beyond the scan, of one crop."""
         inputs, size = self._store[index], self._size
-        planes = np.zeros((len(self._planes), size, size), np.float32)
+        planes = np.zeros((len(PLANES), size, size), np.float32)
         mask, outside = np.zeros((size, size), np.uint8), np.ones((size, size), np.bool_)
         r0, c0 = self._corner(inputs, rng, on_sample)
         rows, columns = inputs.mask.shape
         r1, c1 = min(r0 + size, rows), min(c0 + size, columns)
         way = -1 if self._flip and rng.random() < 0.5 else 1
-        planes[:, : r1 - r0, : c1 - c0] = inputs.planes[:, r0:r1, c0:c1][self._planes, ::way]
+        planes[:, : r1 - r0, : c1 - c0] = inputs.planes[:, r0:r1, c0:c1][:, ::way]
         mask[: r1 - r0, : c1 - c0] = inputs.mask[r0:r1, c0:c1][::way]
         outside[: r1 - r0, : c1 - c0] = False
         return planes, mask, outside
-
-    def _laid_over(self, planes: F32, other: F32) -> F32:
-        """Two scans on top of each other: attenuation, refraction and dark-field add up, variances too.
-
-        This is what x-rays do but for beam hardening, so it makes new clutter without inventing texture.
-        """
-        spreads = self._spreads[:, None, None]
-        made: F32 = np.where(spreads, np.hypot(planes, other), planes + other)
-        valid = planes[self._valid] * other[self._valid]
-        made *= valid
-        made[self._valid] = valid
-        return made
 
     def _corner(self, inputs: Inputs, rng: np.random.Generator, on_sample: float) -> tuple[int, int]:
         """Top left corner of a crop: around a pixel of a sample, or of anything, or anywhere."""
@@ -147,3 +142,15 @@ class Sampler:
         r0 = min(max(r - size // 2, 0), max(rows - size, 0))
         c0 = min(max(c - size // 2, 0), max(columns - size, 0))
         return r0 // STRIDE * STRIDE, c0 // STRIDE * STRIDE
+
+
+def _laid_over(planes: F32, other: F32) -> F32:
+    """Two scans on top of each other: attenuation, refraction and dark-field add up, variances too.
+
+    This is what x-rays do but for beam hardening, so it makes new clutter without inventing texture.
+    """
+    made: F32 = np.where(_SPREADS, np.hypot(planes, other), planes + other)
+    valid = planes[_VALID] * other[_VALID]
+    made *= valid
+    made[_VALID] = valid
+    return made

@@ -30,9 +30,18 @@ class ExportError(RuntimeError):
     """The exported graph is not the network; says by how much, or what is wrong with it."""
 
 
-def fused(network: GrainNet) -> GrainNet:
-    """The same network with every batch normalisation folded into the convolution before it."""
+def fused(network: GrainNet, ranges: F32 | None = None) -> GrainNet:
+    """The same network with every batch normalisation folded into the convolution before it.
+
+    ``ranges`` (C,): what planes are divided by instead of their scales; the first convolution makes up for it. With
+    every plane between −1 and 1, eight bits are shared out fairly among them.
+    """
     network = copy.deepcopy(network).eval()
+    if ranges is not None:
+        divide = torch.from_numpy(1 / ranges).view(1, -1, 1, 1)
+        with torch.no_grad():
+            network.stem[0].weight.mul_(network.weight_of_plane / divide)
+        network.weight_of_plane = divide
     for module in list(network.modules()):
         if isinstance(module, nn.Sequential) and len(module) > 1 and isinstance(module[1], nn.BatchNorm2d):
             module[0] = torch.nn.utils.fusion.fuse_conv_bn_eval(module[0], module[1])
@@ -40,12 +49,12 @@ def fused(network: GrainNet) -> GrainNet:
     return network
 
 
-def graph(network: GrainNet) -> bytes:
+def graph(network: GrainNet, ranges: F32 | None = None) -> bytes:
     """The ONNX file of ``network``: input ``planes``, outputs ``heat`` and ``score``, batch, rows and columns free.
 
     :class:`ExportError` when it differs from the network, or has another opset than asked for.
     """
-    network = fused(network).to(memory_format=torch.contiguous_format)
+    network = fused(network, ranges).to(memory_format=torch.contiguous_format)
     example = torch.zeros(2, len(network.planes), 12 * STRIDE, 16 * STRIDE)
     rows, columns = (STRIDE * torch.export.Dim(name, min=2, max=512) for name in ("row_cells", "column_cells"))
     free = {0: torch.export.Dim("batch", min=1, max=64), 2: rows, 3: columns}

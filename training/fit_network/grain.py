@@ -12,11 +12,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from edge.inference.planes import PLANES
+from firmware_bridge.scanner import Scanner
 from kernels.types import F32, F64, U8
 from training.fit_network import loop
 from training.fit_network.crops import Batch, Sampler, cell_targets
 from training.fit_network.inputs import Store, scales
 from training.fit_network.metrics import I64, Platt, fit_platt
+from training.fit_network.pasting import Paster
 from training.fit_network.presets import GrainPreset
 from training.networks.grain_net import STRIDE, GrainNet
 
@@ -73,7 +75,15 @@ def fit(
     network = GrainNet(planes, [float(chosen[name]) for name in planes], preset.width, preset.dropout)
     network = network.to(memory_format=torch.channels_last)
     sampler = Sampler(
-        store, fitted, planes, preset.crop, on_sample=preset.on_sample, flip=preset.flip, overlay=preset.overlay
+        store,
+        fitted,
+        planes,
+        preset.crop,
+        on_sample=preset.on_sample,
+        flip=preset.flip,
+        overlay=preset.overlay,
+        paster=_paster(preset, store, fitted),
+        pasted=preset.pasted,
     )
 
     def loss_of(rng: np.random.Generator, step: int) -> Tensor:
@@ -89,6 +99,15 @@ def fit(
     losses = loop.run(network, loss_of, plan, report)
     raw = scores(network, store, validation)
     return Trained(network, fit_platt(raw, labels[validation]), tuple(fitted), tuple(validation), tuple(losses))
+
+
+def _paster(preset: GrainPreset, store: Store, fitted: Sequence[int]) -> Paster | None:
+    if preset.pasted == 0:
+        return None
+    manifest = store.scans.manifest
+    rows_um, columns_um = manifest.pixel_um
+    kv = Scanner.model_validate(manifest.recipe.scanner).tube_kv
+    return Paster(store, fitted, kv, (rows_um / 1e3, columns_um / 1e3))
 
 
 def whole_cells(planes: F32) -> F32:

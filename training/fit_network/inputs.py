@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.inference.planes import PLANES, VALID, planes
-from kernels.types import F32, U8
+from kernels.types import F32, F64, U8
 from training.dataset import Scans
 from training.dataset.scan_file import RetrievalName
 
@@ -67,16 +67,28 @@ def scales(store: Store, indices: Sequence[int], seed: int) -> F32:
 
     Only scans to train with may be given.
     """
+    squares = [(values**2).mean(1) for values in _sampled(store, indices, seed)]
+    return _floored(np.sqrt(np.mean(squares, 0)) if squares else np.ones(len(PLANES)))
+
+
+def ranges(store: Store, indices: Sequence[int], seed: int, share: float = 0.998) -> F32:
+    """What ``share`` of the usable pixels do not exceed, of every plane's magnitude (17,); ``valid``: 1."""
+    values = list(_sampled(store, indices, seed))
+    return _floored(np.quantile(np.abs(np.concatenate(values, 1)), share, axis=1) if values else np.ones(len(PLANES)))
+
+
+def _sampled(store: Store, indices: Sequence[int], seed: int) -> Iterator[F64]:
+    """Planes of some usable pixels of each scan (17, n)."""
     rng = np.random.default_rng([seed, 0x5CA1])
-    squares = np.zeros(len(PLANES))
     for index in indices:
         inputs = store[index]
         rows, columns = np.nonzero(inputs.planes[-1] > 0)
-        if rows.size == 0:
-            continue
-        some = rng.integers(rows.size, size=min(_SAMPLED, rows.size))
-        values = inputs.planes[:, rows[some], columns[some]].astype(np.float64)
-        squares += (values**2).mean(1)
-    made = np.maximum(np.sqrt(squares / max(len(indices), 1)), 1e-3)
+        if rows.size:
+            some = rng.integers(rows.size, size=min(_SAMPLED, rows.size))
+            yield inputs.planes[:, rows[some], columns[some]].astype(np.float64)
+
+
+def _floored(values: F64) -> F32:
+    made = np.maximum(values, 1e-3)
     made[PLANES.index(VALID)] = 1.0
     return made.astype(np.float32)

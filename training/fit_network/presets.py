@@ -5,7 +5,7 @@
 Names: ``study1-<trunk>-fc<layers>-<loss>`` for type I, ``study1-<trunk>-texture`` for type II, ``study2-split-<trunk>``
 for the stacked network, ``study2-<trunk>`` for the standard ones; ``-augmented`` switches data augmentation on, and a
 final ``-tuned`` trains the trunk as well instead of only the layers behind it. ``study1``, ``study2`` and ``lane`` are
-our network, ``-quick`` its shortened trainings.
+our network, ``-quick`` its shortened trainings, ``-pasted`` with boxes of known materials laid into the scans.
 """
 
 from __future__ import annotations
@@ -80,6 +80,8 @@ class GrainPreset:
     optimiser: Optimiser = OURS
     validation: float = 0.2
     flip: bool = True
+    #: How likely a box of a known material is laid into a crop, and after it another one.
+    pasted: float = 0.0
     #: Batches between reports and checkpoints.
     every: int = 25
     #: Convolutions in bfloat16: half as long again as fast where the processor has it.
@@ -111,10 +113,12 @@ def _papers() -> list[PaperPreset]:
 _OURS = (
     GrainPreset("study1", steps=400),
     GrainPreset("study2", steps=900),
-    GrainPreset("lane", steps=1300, batch=12, validation=0.15, overlay=0.25),
+    GrainPreset("lane", steps=2300, batch=12, validation=0.15, overlay=0.2, pasted=0.5),
     GrainPreset("study1-quick", steps=160, batch=12, crop=128, width=16),
     GrainPreset("study2-quick", steps=240, batch=12, crop=128, width=16),
-    GrainPreset("lane-quick", steps=300, batch=12, crop=160, validation=0.2),
+    GrainPreset("lane-quick", steps=300, batch=12, crop=160, validation=0.2, pasted=0.5),
+    GrainPreset("study1-pasted", steps=1500, batch=12, overlay=0.2, pasted=0.5),
+    GrainPreset("study2-pasted", steps=1500, batch=12, overlay=0.2, pasted=0.5),
 )
 
 _ALL: list[Preset] = [*_papers(), *_OURS]

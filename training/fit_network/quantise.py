@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import onnx
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -15,6 +16,8 @@ from kernels.types import F32
 from training.fit_network.export import INPUT, OPSET, ExportError
 
 Kind = Literal["int8", "tensorrt"]
+#: The last convolutions make heat and score: they stay as they are.
+LAST = 2
 #: What becomes 8-bit. Averages, products and ratios stay in floating point: squares of small differences need it.
 OPERATORS = ["Conv", "Add", "Relu"]
 #: Settings that TensorRT's explicit quantisation asks for: zero point 0 everywhere, bias in floating point.
@@ -34,23 +37,30 @@ class _Planes(CalibrationDataReader):
 
 
 def floating(content: bytes) -> list[str]:
-    """Nodes that stay in floating point: the first convolution, whose input spans decades, with its ReLU; everything
-    that only makes ratios; and what comes after the last convolution with more than one output.
+    """Nodes that stay in floating point: all that make ratios, slopes and texture, and what follows the last wide
+    convolution.
     """
     nodes = onnx.load_from_string(content).graph.node
-    wide = [node.name for node in nodes if node.op_type == "Conv"][:-2]
-    first = next(node for node in nodes if node.op_type == "Conv")
-    after, before = {first.output[0]}, set(wide)
-    kept = {first.name}
+    convolutions = [node.name for node in nodes if node.op_type == "Conv"]
     inside: set[str] = set()
+    kept = set(convolutions[-LAST:])
     for node in nodes:
-        if set(node.input) & after and node.op_type == "Relu":
-            kept.add(node.name)
         if node.op_type == "Conv" or set(node.input) & inside:
             inside |= set(node.output)
         else:
             kept.add(node.name)
-    return sorted(kept | ({node.name for node in nodes if node.op_type == "Conv"} - before))
+    return sorted(kept)
+
+
+def _first_input(content: bytes) -> str:
+    """Tensor that the first convolution takes: the planes over their ranges."""
+    return str(next(node for node in onnx.load_from_string(content).graph.node if node.op_type == "Conv").input[0])
+
+
+def _inputs(path: Path) -> dict[str, object]:
+    """Planes are quantised over their ranges, not over the worst pixel that was ever met; what exceeds saturates."""
+    span = {"rmin": np.float32(-1), "rmax": np.float32(1)}
+    return {"TensorQuantOverrides": {_first_input(path.read_bytes()): [span]}}
 
 
 def quantised(content: bytes, planes: Sequence[F32], kind: Kind) -> bytes:
@@ -73,7 +83,7 @@ def quantised(content: bytes, planes: Sequence[F32], kind: Kind) -> bytes:
             activation_type=activations,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
-            extra_options=_TENSORRT if kind == "tensorrt" else {"WeightSymmetric": True},
+            extra_options={**(_TENSORRT if kind == "tensorrt" else {"WeightSymmetric": True}), **_inputs(ready)},
         )
         made = out.read_bytes()
     model = onnx.load_from_string(made)
