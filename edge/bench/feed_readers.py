@@ -73,7 +73,8 @@ def _is_fresh(frames: list[bytes], now_ns: int) -> bool:
 
 def measure(feed: zmq.Socket[bytes], count: int) -> dict[str, Any]:
     """Take ``count`` verdicts; when the last came, and the age of each, from the clock that the sender put in."""
-    said, arrived = False, []
+    said = False
+    arrived: list[tuple[int, bytes]] = []
     while len(arrived) < count and feed.poll(round(PATIENCE_S * 1e3)):
         frames = feed.recv_multipart()
         now = time.monotonic_ns()

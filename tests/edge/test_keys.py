@@ -212,8 +212,8 @@ def test_the_doctor_looks_at_rights_and_damage(store: KeyStore) -> None:
     store.allow("a", PUBLIC)
     assert states(offered, store, ROOT) == ["green", "green", "green"]
     if store.secret_file.stat().st_uid == 0:
-        found = doctor.check(offered, store, NOBODY)[0]
-        assert (found.state, str(store.clients) in found.says) == ("red", True)
+        first = doctor.check(offered, store, NOBODY)[0]
+        assert (first.state, str(store.clients) in first.says) == ("red", True)
     store.clients.chmod(0o770)
     assert states(offered, store, ROOT) == ["green", "green", "red"]
     store.secret_file.chmod(0o644)
