@@ -9,16 +9,19 @@ import pytest
 
 from calibration.signing import KeyStore
 from edge.inference.bundle import load
+from edge.inference.card import card
 from edge.inference.detector import Geometry, Tile
 from edge.inference.examination import MaterialDetector
 from edge.inference.lane_detector import LaneDetector
 from edge.inference.manifest import Fusion
+from edge.inference.model_folder import ModelFolder
 from edge.inference.network import Network, open_network
 from edge.inference.tiles import Bool
 from firmware_bridge.scanner import Scanner
 from tests.edge import network_bundle as tiny
 from tests.edge.inference_scene import GRID_UM, MODEL, PITCH_UM, Slab, images
 from training.dataset.scan_file import THREAT, Scan
+from training.fuse.__main__ import ship
 from training.fuse.bags import examine
 from training.fuse.fit import Bag, Rule, fit, fused, logistic, raw, threshold_for
 from training.model import FALSE_ALARM_LIMIT
@@ -135,3 +138,20 @@ def test_the_lane_computes_what_was_fitted(network: Network) -> None:
     examination = LaneDetector(material, network).open(Geometry(160, PITCH_UM, GRID_UM))
     examination.add(Tile(0, scan.images, scan.sigma, scan.flags))
     assert examination.finish().score == pytest.approx(1 / (1 + np.exp(-level)), abs=1e-5)
+
+
+def test_what_is_shipped_is_verified_with_the_key_beside_it(tmp_path: Path) -> None:
+    path = tiny.bundle(tmp_path / "made")
+    shipped, page = tmp_path / "shipped", tmp_path / "card.md"
+    (shipped / "net-old").mkdir(parents=True)
+    ship(path, KeyStore(tmp_path / "made" / "keys"), shipped, page)
+    folder = ModelFolder(tmp_path / "lane", shipped)
+    bundle = folder.load("shipped")
+    assert bundle.id == path.name
+    assert folder.in_use() == "shipped"
+    assert folder.in_use("shadow") == "none"
+    assert page.read_text(encoding="utf-8") == card(bundle)
+    assert not list(shipped.rglob("signing.key"))
+    assert {p.name for p in shipped.iterdir()} == {path.name, "keys"}
+    tiny.altered(shipped / path.name, "manifest.json", lambda b: b + b" ")
+    assert folder.in_use() == "shipped", "damage must be noticed"

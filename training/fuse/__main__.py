@@ -9,18 +9,25 @@ from __future__ import annotations
 
 import argparse
 import re
+import shutil
 from pathlib import Path
 
+import edge
 from calibration.signing import KeyStore
 from edge.config import Inference
 from edge.inference.bundle import ModelBundle, load, write
+from edge.inference.card import card
 from edge.inference.examination import MaterialDetector
 from edge.inference.model_file import shipped
+from edge.inference.model_folder import KEYS, SHIPPED_FOLDER
 from edge.inference.network import connect
 from edge.inference.onnx_backend import OnnxRuntime
 from training import dataset
 from training.fuse.bags import examine
 from training.fuse.fit import Bag, fused
+
+#: The card of the shipped bundle, in this checkout.
+CARD_PAGE = Path(edge.__file__).parents[1] / "docs" / "reference" / "model-card.md"
 
 
 def fuse(
@@ -54,6 +61,17 @@ def fuse(
     return write(out, manifest, bundle.files, keys)
 
 
+def ship(fused: Path, keys: KeyStore, folder: Path, card_page: Path) -> None:
+    """Make the bundle ``fused`` the one that the software ships: bundle and public key in ``folder``, and its card.
+
+    The private key stays where it is.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(fused, folder / fused.name)
+    shutil.copytree(keys.folder / "trusted", folder / KEYS / "trusted")
+    card_page.write_text(card(load(folder / fused.name, KeyStore(folder / KEYS))), encoding="utf-8")
+
+
 def _portable(command: str) -> str:
     """``command`` without the folders of the machine that it ran on."""
     return re.sub(r"(?<!\S)/\S*/(?=\S)", "", command)
@@ -67,13 +85,18 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder that the fused bundle is written into")
     parser.add_argument("--keys", type=Path, help="folder of the keys; default: keys beside the bundle")
     parser.add_argument("--rate", type=float, help="share of targets to find; default: chosen by the false alarms")
+    parser.add_argument("--ship", action="store_true", help="make it the bundle that the software ships")
     given = parser.parse_args()
     keys = KeyStore(given.keys or given.bundle.parent / "keys")
     bundle, scans = load(given.bundle, keys), dataset.open(given.data)
     print(f"{bundle.id}: {len(scans)} simulated bags, {scans.manifest.command}")
     asked = f" --rate {given.rate:g}" if given.rate else ""
     command = f"{scans.manifest.command} --out DATA && python -m training.fuse --data DATA{asked}"
-    print(fuse(bundle, scans, given.rate, command, keys, given.out))
+    path = fuse(bundle, scans, given.rate, command, keys, given.out)
+    print(path)
+    if given.ship:
+        ship(path, keys, SHIPPED_FOLDER, CARD_PAGE)
+        print(f"shipped: {SHIPPED_FOLDER}, {CARD_PAGE}")
     return 0
 
 
