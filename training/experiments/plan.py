@@ -153,7 +153,7 @@ def _study1(ours: str, trunk: str, splits: int) -> list[Experiment]:
         ),
         Experiment(
             "leave_one_out", "Materials never seen in training",
-            "Answers on every scan of the material, and on the other label's scans of split 0.",
+            "Tested on every scan of the material, and on the other label's scans of split 0.",
             tuple(Bar(f"{name} left out", (Run(ours, part=f"without-{name}"),)) for name in (*EXPLOSIVES, *HARMLESS)),
         ),
         _retrievals(ours, splits, named, best),
