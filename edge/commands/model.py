@@ -18,7 +18,7 @@ from edge.inference.bundle import MANIFEST, ModelBundleError, load
 from edge.inference.card import card
 from edge.inference.examination import MaterialDetector
 from edge.inference.model_file import ModelError, shipped
-from edge.inference.model_folder import NONE, SHADOW, SHIPPED, Entry, ModelFolder
+from edge.inference.model_folder import ENGINES, NONE, SHADOW, SHIPPED, Entry, ModelFolder
 from edge.inference.models import check_active
 from edge.inference.network import Network, open_network
 
@@ -148,7 +148,7 @@ def _tried(folder: ModelFolder, name: str, settings: Config) -> Network:
     """Load and run the golden vectors, as the service will."""
     path = Path(name)
     bundle = load(path, folder.keys) if (path / MANIFEST).is_file() else folder.load(folder.find(name))
-    return open_network(bundle, settings.inference.runtime, 1, settings.scanner)
+    return open_network(bundle, settings.inference.runtime, 1, settings.scanner, settings.state_dir / ENGINES)
 
 
 def _row(entry: Entry, folder: ModelFolder) -> dict[str, Any]:

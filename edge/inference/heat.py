@@ -87,6 +87,11 @@ class HeatStream:
         self._wanted = self._first + until
 
 
+def widest(halo: int, stride: int) -> int:
+    """Columns that hold a tile in the middle, with neighbours that make a difference: most that is run at once."""
+    return 2 * (halo + TILE) + stride
+
+
 def pooled(heat: F32, pooling: Pooling) -> F32:
     """Logit of each cell and its surroundings: scale · mean of the window + offset; their maximum is the bag's."""
     if pooling.window == 1 or not heat.size:

@@ -9,10 +9,12 @@ import zmq
 
 from edge.bus import Bus
 from edge.config import Config
+from edge.inference.bundle import ModelBundleError
 from edge.inference.engine import InferenceEngine
 from edge.inference.lane_detector import identity_of
 from edge.inference.model_file import ModelError, shipped
 from edge.inference.models import Models, RefusedModel
+from edge.inference.runtime import check_available
 from edge.loop import Loop, start
 from edge.messages import ImageSlab
 from edge.wire import WireError
@@ -20,6 +22,7 @@ from edge.wire import WireError
 
 def run(config: Config, bus: Bus) -> None:
     """Serve until stopped."""
+    check_available(config.inference.runtime)
     loop = Loop(bus, "bags")
     models = Models(config, shipped(config.scanner.tube_kv))
     engine = InferenceEngine(models.current)
@@ -92,7 +95,7 @@ def main() -> int:
     """Entry point of ``python -m edge.inference.main``."""
     try:
         return start("inference", run)
-    except ModelError as error:
+    except (ModelError, ModelBundleError) as error:
         print(error, file=sys.stderr)
         return 2
 

@@ -18,6 +18,8 @@ from edge.inference.bundle import MANIFEST, PREFIX, ModelBundle, ModelBundleErro
 SHIPPED, NONE = "shipped", "none"
 SHADOW = "shadow"
 KEYS = "keys"
+#: Folder beside that of the models, for what TensorRT built of them on this machine.
+ENGINES = "engines"
 #: Where the shipped bundle lies: one folder named by its id, and the key that signed it.
 SHIPPED_FOLDER = Path(__file__).parent / "models" / "network"
 

@@ -18,7 +18,7 @@ from edge.inference.detector import Geometry, ModelIdentity
 from edge.inference.examination import MaterialDetector
 from edge.inference.lane_detector import LaneDetector, LaneExamination
 from edge.inference.model_file import ModelFile
-from edge.inference.model_folder import NONE, SHADOW, SHIPPED, ModelFolder
+from edge.inference.model_folder import ENGINES, NONE, SHADOW, SHIPPED, ModelFolder
 from edge.inference.network import Network, NotForThisLane, open_network
 
 log = logging.getLogger("inference")
@@ -133,7 +133,8 @@ class Models:
     def _open(self, name: str) -> Network:
         table = self._config.inference
         threads = table.threads or min(2, os.cpu_count() or 1)
-        return open_network(self._folder.load(name), table.runtime, threads, self._config.scanner)
+        engines = self._config.state_dir / ENGINES
+        return open_network(self._folder.load(name), table.runtime, threads, self._config.scanner, engines)
 
 
 def check_active(network: Network, material: MaterialDetector) -> Network:

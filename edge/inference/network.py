@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from edge.inference.bundle import ModelBundle, ModelBundleError
 from edge.inference.detector import Geometry
-from edge.inference.heat import TILE, Buffers, HeatStream, pooled
+from edge.inference.heat import Buffers, HeatStream, pooled, widest
 from edge.inference.manifest import Graph, Manifest, Precision
 from edge.inference.planes import PLANES
-from edge.inference.runtime import Choice, Runtime, open_runtime
+from edge.inference.runtime import Candidate, Choice, Runtime, candidates
 from firmware_bridge.scanner import Scanner
 from kernels.types import F32
+
+log = logging.getLogger("inference")
 
 #: Largest relative difference of a lane's pixel size from the one that a network was trained on.
 PIXEL_TOLERANCE = 0.02
@@ -22,6 +26,10 @@ PIXEL_TOLERANCE = 0.02
 
 class NotForThisLane(ModelBundleError):  # noqa: N818
     """The bundle is sound, but was made for other images than this lane's."""
+
+
+class NotReproduced(ModelBundleError):  # noqa: N818
+    """A runtime works, and computes something else than the bundle says."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +64,13 @@ class Network:
         return float(1 / (1 + np.exp(-np.clip(a * logit + b, -30, 30))))
 
 
-def open_network(bundle: ModelBundle, choice: Choice, threads: int, scanner: Scanner) -> Network:
-    """Load ``bundle`` for a lane with ``scanner``; :class:`ModelBundleError` names what does not fit."""
+def open_network(
+    bundle: ModelBundle, choice: Choice, threads: int, scanner: Scanner, engines: Path | None = None
+) -> Network:
+    """Load ``bundle`` for a lane with ``scanner``; :class:`ModelBundleError` names what does not fit.
+
+    ``engines``: folder of what was built for this machine's GPU.
+    """
     manifest = bundle.manifest
     if scanner.tube_kv not in manifest.inputs.tube_kv:
         raise NotForThisLane(
@@ -67,15 +80,30 @@ def open_network(bundle: ModelBundle, choice: Choice, threads: int, scanner: Sca
     wrong = wrong_pixels(manifest, scanner.row_pitch_um, scanner.object_grid_um)
     if wrong:
         raise NotForThisLane(f"{bundle.origin}: {wrong}; train one for them")
-    runtime = open_runtime(bundle, choice, threads)
-    # "onnxruntime-int8" ran the graph int8; every TensorRT engine is made of the graph tensorrt.
-    precision = manifest.precision if runtime.name.startswith("onnxruntime") else "tensorrt"
-    network = connect(bundle, runtime, precision)
+    refused = []
+    for candidate in candidates(bundle, choice, threads, scanner.rows, engines):
+        try:
+            network = _tried(bundle, candidate)
+        except ModelBundleError as error:
+            refused.append(str(error))
+            continue
+        for why in refused:
+            log.warning("%s; %s runs instead", why, network.runtime.name)
+        return network
+    raise ModelBundleError("; ".join(refused))
+
+
+def _tried(bundle: ModelBundle, candidate: Candidate) -> Network:
+    """The network on this runtime, if it reproduces the golden vectors."""
+    network = connect(bundle, candidate.open(), candidate.graph)
     try:
-        check_golden(network, bundle.golden.heat[precision], bundle.golden.score[precision])
-    except ModelBundleError:
-        runtime.close()
+        check_golden(network, bundle.golden.heat[candidate.graph], bundle.golden.score[candidate.graph])
+    except ModelBundleError as error:
+        network.runtime.close()
+        if isinstance(error, NotReproduced):
+            candidate.refused(str(error))
         raise
+    candidate.accepted()
     return network
 
 
@@ -106,17 +134,17 @@ def check_golden(network: Network, heat: F32, score: F32) -> None:
         raise ModelBundleError(f"{where} failed on the golden planes ({str(error)[:200]}); export it again") from error
     for name, found, expected in (("heat", found_heat, heat), ("score", found_score, score)):
         if found.shape != expected.shape:
-            raise ModelBundleError(f"{where}: {name} is {found.shape} for the golden planes, {expected.shape} stored")
+            raise NotReproduced(f"{where}: {name} is {found.shape} for the golden planes, {expected.shape} stored")
         worst = float(np.abs(found - expected).max())
         if not worst <= limit:  # NaN too
-            raise ModelBundleError(
+            raise NotReproduced(
                 f"{where}: {name} differs by {worst:.3g} from the golden vectors, more than {limit:g}; "
                 "this machine does not compute what was trained"
             )
     check_halo(network)
     bag = np.array([pooled(one, network.manifest.pooling).max() for one in found_heat[:, 0]])
     if not np.abs(bag - found_score[:, 0]).max() <= limit:
-        raise ModelBundleError(
+        raise NotReproduced(
             f"{where}: its scores are not what the manifest's pooling {network.manifest.pooling} makes of its heat"
         )
 
@@ -124,8 +152,7 @@ def check_golden(network: Network, heat: F32, score: F32) -> None:
 def check_halo(network: Network) -> None:
     """Judge a wide picture in tiles and in one pass; :class:`ModelBundleError` when they differ."""
     manifest, planes = network.manifest, network.bundle.golden.planes[0]
-    # Wide enough for a tile in the middle, with neighbours that make a difference.
-    width = 2 * (manifest.halo + TILE) + manifest.stride
+    width = widest(manifest.halo, manifest.stride)
     wide = np.concatenate([planes, planes[..., ::-1]] * (1 + width // (2 * planes.shape[2])), axis=2)[..., :width]
     rows = -(-wide.shape[1] // manifest.stride) * manifest.stride
     wide = np.pad(wide, ((0, 0), (0, rows - wide.shape[1]), (0, 0)))
@@ -134,7 +161,7 @@ def check_halo(network: Network) -> None:
     stream.add(wide)
     worst = float(np.abs(stream.finish() - whole[0, 0]).max())
     if not worst <= network.graph.tolerance:
-        raise ModelBundleError(
+        raise NotReproduced(
             f"{network.bundle.origin}: heat of tiles differs by {worst:.3g} from that of one pass; "
             f"halo = {manifest.halo} is smaller than what the network sees"
         )

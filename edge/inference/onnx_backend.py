@@ -6,9 +6,9 @@ import onnxruntime
 
 from edge.inference.bundle import ModelBundle, ModelBundleError
 from edge.inference.manifest import Precision
+from edge.inference.runtime import INPUT, OUTPUTS
 from kernels.types import F32
 
-INPUT, OUTPUTS = "planes", ("heat", "score")
 _PROVIDERS = ["CPUExecutionProvider"]
 
 

@@ -155,7 +155,9 @@ def test_images_of_another_lane_are_refused(tmp_path: Path) -> None:
 
 def test_tensorrt_is_not_pretended(tmp_path: Path) -> None:
     bundle = load(tiny.bundle(tmp_path), KeyStore(tmp_path / "keys"))
-    with pytest.raises(ModelBundleError, match="no TensorRT backend"):
+    with pytest.raises(
+        ModelBundleError, match="runtime = 'tensorrt', but the Python module tensorrt cannot be imported"
+    ):
         open_network(bundle, "tensorrt", 1, Scanner())
 
 
