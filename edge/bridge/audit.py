@@ -1,13 +1,11 @@
-"""Who commanded what, when, and how it ended: JSON lines, one file per month, only ever appended to."""
+"""Who commanded what, when, and how it ended: lines of the lane's audit."""
 
 from __future__ import annotations
 
-import json
-import os
-import time
 from pathlib import Path
 from typing import Any
 
+from edge.audit.log import AuditLog
 from edge.messages import DeviceCommand
 
 #: Fields of a command that say what is wanted; the ones at their default are left out of a line.
@@ -19,15 +17,13 @@ class Audit:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._log = AuditLog(folder)
 
     def write(
         self, phase: str, command: DeviceCommand, device: str, reason: str = "", took_s: float | None = None
     ) -> None:
         """One line. ``phase``: begin, done, failed or refused."""
-        now = time.time_ns()
         line: dict[str, Any] = {
-            "t": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 1_000_000_000))
-            + f".{now // 1_000_000 % 1000:03d}Z",
             "phase": phase,
             "source": command.source or "unknown",
             "boot_id": command.boot_id,
@@ -41,20 +37,4 @@ class Audit:
             line["reason"] = reason
         if took_s is not None:
             line["took_ms"] = round(took_s * 1e3, 1)
-        self._append(
-            json.dumps(line, ensure_ascii=False) + "\n", time.strftime("%Y-%m", time.gmtime(now // 1_000_000_000))
-        )
-
-    def _append(self, line: str, month: str) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"commands-{month}.jsonl"
-        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        try:
-            size = os.fstat(fd).st_size
-            if size and os.pread(fd, 1, size - 1) != b"\n":
-                # The power went in the middle of a line: what follows is a line of its own again.
-                line = "\n" + line
-            os.write(fd, line.encode())
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        self._log.append(line)

@@ -13,6 +13,7 @@ from contextlib import suppress
 import zmq
 
 from edge import wire
+from edge.audit.log import FOLDER
 from edge.bridge.audit import Audit
 from edge.bridge.board import Board
 from edge.bridge.commands import Commands
@@ -35,7 +36,6 @@ from edge.verdict.policy import Limits
 NAME = "bridge"
 TOPIC = "event"
 STATE_FILE = "bridge.json"
-AUDIT_FOLDER = "audit"
 #: Before the bridge says that it is ready, each device gets this long for the first attempt to open it, s.
 FIRST_ATTEMPT_S = 5.0
 FIRST_LOOK_S = 0.05
@@ -58,7 +58,7 @@ class Service:
         self.axes = tuple(u for h in found if h.name not in ("belt", "tube", "detector") for u in h.units)
         self.board = Board(units, beam_was_on=self.engine.beam_on)
         self.lights = StackLight(time.monotonic())
-        audit = Audit(config.state_dir / AUDIT_FOLDER)
+        audit = Audit(config.state_dir / FOLDER)
         self.commands = Commands(
             self.owner,
             self.axes,

@@ -32,7 +32,7 @@ COMMANDS = (
     "uninstall",
 )
 #: Groups of commands: module with an `app` of its own.
-GROUPS = ("device", "calibration", "model", "bench", "keys", "journal", "feed")
+GROUPS = ("device", "calibration", "model", "bench", "keys", "journal", "feed", "audit")
 
 #: Commands that share the module of another one.
 MODULES = {"uninstall": "install"}

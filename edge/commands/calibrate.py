@@ -20,6 +20,7 @@ from calibration.manifest import DeviceIdentity, Manifest
 from calibration.routine import Step
 from calibration.session import Session
 from calibration.steps import CalibrationError, Limits, Report, Settings
+from edge.audit.log import recorded
 from edge.commands import options
 from edge.commands.beam import Beam
 from edge.commands.calibrate_emulated import EmulatedRun
@@ -89,7 +90,11 @@ def calibrate(
     except KeyboardInterrupt:
         fail(f"interrupted; the beam is off, the belt is stopped. {_UNCHANGED} Start again to go on", 130)
     folder = settings.state_dir / "calibration"
-    path = bundle.save(folder)
+    try:
+        with recorded(settings.state_dir, "calibrate", id=bundle.id, digest=bundle.digest):
+            path = bundle.save(folder)
+    except OSError as error:
+        fail(f"{error}. {_UNCHANGED}", 1)
     session.record.bundle_id = bundle.id
     session.save()
     seconds = time.monotonic() - started

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from calibration.bundle import Bundle, BundleError, activate
 from calibration.folder import active_id, differences, entries, find, history, previous
+from edge.audit.log import recorded
 from edge.commands import options
 from edge.commands.options import ConfigOption, JsonOption, StateDirOption, configuration, fail
 from edge.config import Config
@@ -145,8 +146,9 @@ def activate_(
         state = found.state(settings.calibration.max_age_h, settings.scanner.model_dump_json())
         if state == "INVALID":
             fail(f"{found.id} was made for other [scanner] settings; it stays inactive. Run 'darklane calibrate'", 1)
-        activate(folder, found.id)
-    except BundleError as error:
+        with recorded(settings.state_dir, "calibration activate", id=found.id, digest=found.digest):
+            activate(folder, found.id)
+    except (BundleError, OSError) as error:
         fail(str(error), 1)
     warning = "" if state == "CALIBRATED" else f"; it is {state}: no bag will be cleared"
     options.console().print(f"{found.id} is active{warning}", highlight=False, markup=False)

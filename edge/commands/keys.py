@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from zmq.utils import z85
 
+from edge.audit.log import recorded
 from edge.commands import options
 from edge.commands.options import ConfigOption, JsonOption, StateDirOption, configuration, fail
 from edge.security import key_file
@@ -42,7 +43,8 @@ def new(
             _new_client(client, out)
             return
         store = _store(config, state_dir)
-        key = store.new_server(replace=replace)
+        with recorded(store.folder.parent, "keys new", replaces="yes" if replace else "no"):
+            key = store.new_server(replace=replace)
     except (KeyFileError, OSError) as error:
         fail(str(error), 1)
     typer.echo(f"public key of this box: {key.public.decode()}")
@@ -71,7 +73,9 @@ def allow(
     """Let the client with this public key read the feed."""
     try:
         public = _public(key)
-        _store(config, state_dir).allow(name, public)
+        store = _store(config, state_dir)
+        with recorded(store.folder.parent, "keys allow", name=name, public_key=public.decode()):
+            store.allow(name, public)
     except (KeyFileError, OSError) as error:
         fail(str(error), 1)
     typer.echo(f"{name} is allowed: {public.decode()}")
@@ -81,7 +85,9 @@ def allow(
 def revoke(name: NameArgument, config: ConfigOption = None, state_dir: StateDirOption = None) -> None:
     """Let it read no longer. Its connections end; those of the others are made anew by themselves."""
     try:
-        _store(config, state_dir).revoke(name)
+        store = _store(config, state_dir)
+        with recorded(store.folder.parent, "keys revoke", always=True, name=name):
+            store.revoke(name)
     except (KeyFileError, OSError) as error:
         fail(str(error), 1)
     typer.echo(f"{name} is revoked")

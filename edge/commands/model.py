@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from calibration.activation import ACTIVE
+from edge.audit.log import recorded
 from edge.commands import options
 from edge.commands.options import ConfigOption, JsonOption, StateDirOption, configuration, fail
 from edge.config import Config
@@ -134,7 +135,11 @@ def _set(folder: ModelFolder, role: str, model: str, settings: Config) -> None:
             told += "; the shipped network has another role"
     except (ModelBundleError, ModelError) as error:
         fail(f"{error}; nothing was changed", 1)
-    folder.pointer(role).set(name)
+    try:
+        with recorded(settings.state_dir, f"model {role}", name=name, before=folder.chosen(role)):
+            folder.pointer(role).set(name)
+    except OSError as error:
+        fail(f"{error}; nothing was changed", 1)
     options.console().print(told, highlight=False, markup=False)
 
 

@@ -54,6 +54,9 @@ def test_going_back_and_forth_is_recorded(lane: Path) -> None:
     assert active.id == old
     assert call(lane, "activate", new[:9]).exit_code == 0
     assert [line["id"] for line in json.loads(call(lane, "history", "--json").stdout)] == [old, new, old, new]
+    (path,) = (lane.parent / "lane" / "audit").iterdir()
+    audited = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert [line["id"] for line in audited if line["action"] == "calibration activate"] == [old, old, new, new]
 
 
 def test_diff_shows_what_moved(lane: Path) -> None:
