@@ -38,22 +38,33 @@ class HeatStream:
         self._first = self._held = self._wanted = 0
         self._done: list[F32] = []
 
+    def room(self, planes: int, rows: int, columns: int) -> F32:
+        """Where the next columns go: a view (planes, rows, at most ``columns``), to be told :meth:`filled`."""
+        if self._tiles is None:
+            self._tiles = self._buffers((1, planes, self._rows, self._width), rows)
+        return self._tiles[0][0, :, :rows, self._held : min(self._width, self._held + columns)]
+
+    def filled(self, columns: int) -> None:
+        """So many more columns are there; a tile that is full is run."""
+        assert self._tiles is not None
+        self._held += columns
+        if self._held < self._width:
+            return
+        tile, next_ = self._tiles
+        self._run(tile, self._width - self._halo)
+        overlap = 2 * self._halo
+        next_[..., :overlap] = tile[..., self._width - overlap :]
+        self._first, self._held = self._first + self._width - overlap, overlap
+        self._tiles = (next_, tile)
+
     def add(self, planes: F32) -> None:
         """Take the next columns (C, rows, n), and run every tile that is full."""
-        if self._tiles is None:
-            self._tiles = self._buffers((1, planes.shape[0], self._rows, self._width), planes.shape[1])
         taken = 0
         while taken < planes.shape[2]:
-            tile, next_ = self._tiles
-            n = min(self._width - self._held, planes.shape[2] - taken)
-            tile[0, :, : planes.shape[1], self._held : self._held + n] = planes[..., taken : taken + n]
-            self._held, taken = self._held + n, taken + n
-            if self._held == self._width:
-                self._run(tile, self._width - self._halo)
-                overlap = 2 * self._halo
-                next_[..., :overlap] = tile[..., self._width - overlap :]
-                self._first, self._held = self._first + self._width - overlap, overlap
-                self._tiles = (next_, tile)
+            room = self.room(planes.shape[0], planes.shape[1], planes.shape[2] - taken)
+            room[...] = planes[..., taken : taken + room.shape[2]]
+            taken += room.shape[2]
+            self.filled(room.shape[2])
 
     def finish(self) -> F32:
         """Heat of the whole bag (cells of rows, cells of columns)."""

@@ -75,14 +75,15 @@ class LaneExamination:
     def add(self, tile: Tile) -> None:
         """Average the tile to blocks, and run every network as far as it comes."""
         self._material.add(tile)
-        if self._active is None and self._shadow is None:
-            return
-        stack = planes(tile.images, tile.sigma, tile.flags)
-        if self._active is not None and self._detector.active is not None:
-            self._active.add(self._detector.active.select(stack))
-        if self._shadow is not None and self._detector.shadow is not None:
+        active, shadow = self._detector.active, self._detector.shadow
+        stack = None
+        if self._active is not None and self._shadow is not None:
+            stack = planes(tile.images, tile.sigma, tile.flags)  # once for both
+        if self._active is not None and active is not None:
+            active.feed(self._active, tile, stack)
+        if self._shadow is not None and shadow is not None:
             try:
-                self._shadow.add(self._detector.shadow.select(stack))
+                shadow.feed(self._shadow, tile, stack)
             except Exception as error:
                 self._lose_shadow(error)
 

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.inference.bundle import ModelBundle, ModelBundleError
-from edge.inference.detector import Geometry
+from edge.inference.detector import Geometry, Tile
 from edge.inference.heat import Buffers, HeatStream, pooled, widest
 from edge.inference.manifest import Graph, Manifest, Precision
-from edge.inference.planes import PLANES
+from edge.inference.planes import PLANES, planes
 from edge.inference.runtime import Candidate, Choice, Runtime, candidates
 from firmware_bridge.scanner import Scanner
 from kernels.types import F32
@@ -42,9 +42,21 @@ class Network:
     wanted: npt.NDArray[np.intp]
     spare: Buffers = field(default_factory=list, repr=False)
 
-    def select(self, stack: F32) -> F32:
-        """The planes that it takes, of all :data:`PLANES` (C, rows, columns)."""
-        return stack if np.array_equal(self.wanted, np.arange(len(stack))) else stack[self.wanted]
+    def feed(self, stream: HeatStream, tile: Tile, stack: F32 | None = None) -> None:
+        """Give ``stream`` the next columns; ``stack``: their :data:`PLANES`, where somebody needed them already."""
+        everything = np.array_equal(self.wanted, np.arange(len(PLANES)))
+        if stack is None and everything:
+            # Planes are made where the runtime will read them.
+            done, (rows, columns) = 0, tile.flags.shape[1:]
+            while done < columns:
+                room = stream.room(len(PLANES), rows, columns - done)
+                part = slice(done, done + room.shape[2])
+                planes(tile.images[..., part], tile.sigma[..., part], tile.flags[..., part], out=room)
+                done += room.shape[2]
+                stream.filled(room.shape[2])
+            return
+        stack = planes(tile.images, tile.sigma, tile.flags) if stack is None else stack
+        stream.add(stack if everything else stack[self.wanted])
 
     @property
     def manifest(self) -> Manifest:
@@ -127,9 +139,9 @@ def wrong_pixels(manifest: Manifest, row_pitch_um: float, grid_um: float) -> str
 def check_golden(network: Network, heat: F32, score: F32) -> None:
     """Run the golden planes; :class:`ModelBundleError` when heat, score or their connection are not as stored."""
     where = f"{network.bundle.origin}: {network.runtime.name}"
-    planes, limit = network.bundle.golden.planes, network.graph.tolerance
+    inputs, limit = network.bundle.golden.planes, network.graph.tolerance
     try:
-        found_heat, found_score = network.runtime.run(planes)
+        found_heat, found_score = network.runtime.run(inputs)
     except Exception as error:
         raise ModelBundleError(f"{where} failed on the golden planes ({str(error)[:200]}); export it again") from error
     for name, found, expected in (("heat", found_heat, heat), ("score", found_score, score)):
@@ -151,9 +163,9 @@ def check_golden(network: Network, heat: F32, score: F32) -> None:
 
 def check_halo(network: Network) -> None:
     """Judge a wide picture in tiles and in one pass; :class:`ModelBundleError` when they differ."""
-    manifest, planes = network.manifest, network.bundle.golden.planes[0]
+    manifest, part = network.manifest, network.bundle.golden.planes[0]
     width = widest(manifest.halo, manifest.stride)
-    wide = np.concatenate([planes, planes[..., ::-1]] * (1 + width // (2 * planes.shape[2])), axis=2)[..., :width]
+    wide = np.concatenate([part, part[..., ::-1]] * (1 + width // (2 * part.shape[2])), axis=2)[..., :width]
     rows = -(-wide.shape[1] // manifest.stride) * manifest.stride
     wide = np.pad(wide, ((0, 0), (0, rows - wide.shape[1]), (0, 0)))
     whole, _ = network.runtime.run(np.ascontiguousarray(wide[None]))

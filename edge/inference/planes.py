@@ -30,16 +30,17 @@ PLANES: tuple[str, ...] = (
 _LOGARITHMS = ("attenuation", "offset_attenuation")
 
 
-def planes(images: F32, sigma: F32, flags: U16) -> F32:
+def planes(images: F32, sigma: F32, flags: U16, out: F32 | None = None) -> F32:
     """:data:`PLANES` of images and their 1-σ (4, 2, rows, columns) with flags (2, rows, columns): float32 (17, …).
 
-    Every pixel depends on itself alone, so the columns of a bag may be given in any parts.
+    Every pixel depends on itself alone, so the columns of a bag may be given in any parts. ``out``: where they go.
     """
     expected = (len(VALUES), len(BINS), *images.shape[2:])
     if images.shape != expected or sigma.shape != expected or flags.shape != expected[1:]:
         raise ValueError(f"images {images.shape}, sigma {sigma.shape}, flags {flags.shape}: {expected} expected")
     valid = usable(images, sigma, flags).all(0)
-    made = np.empty((len(PLANES), *images.shape[2:]), np.float32)
+    invalid = ~valid
+    made = np.empty((len(PLANES), *images.shape[2:]), np.float32) if out is None else out
     for channel, (name, (least, most)) in enumerate(VALUES.items()):
         for index in range(len(BINS)):
             value, sd = images[channel, index], sigma[channel, index]
@@ -47,7 +48,8 @@ def planes(images: F32, sigma: F32, flags: U16) -> F32:
                 linear = np.maximum(value, np.float32(FLOOR))  # NaN stays NaN and is masked below
                 value, sd = -np.log(linear), sd / linear
             first = 2 * (len(BINS) * channel + index)
-            made[first] = np.where(valid, np.clip(value, np.float32(least), np.float32(most)), np.float32(0))
-            made[first + 1] = np.where(valid, np.clip(sd, np.float32(0), np.float32(most)), np.float32(0))
-    made[-1] = valid
+            np.clip(value, np.float32(least), np.float32(most), out=made[first])
+            np.clip(sd, np.float32(0), np.float32(most), out=made[first + 1])
+    made[-1] = 1
+    np.copyto(made, np.float32(0), where=invalid)
     return made

@@ -28,7 +28,7 @@ def test_it_measures_every_graph_and_what_is_left_at_the_end(tmp_path: Path) -> 
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert (figures["rows"], figures["columns"], figures["default"]) == (64, 96, "fp32")
     assert set(figures["seconds"]) == {
-        "fp32: lane",
+        "fp32: lane, images to heat",
         "fp32: bare ONNX Runtime, the same tiles",
         "planes",
         "after the last slab: discriminator alone",

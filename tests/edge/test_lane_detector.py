@@ -14,15 +14,18 @@ from typer.testing import CliRunner
 from edge import saliency
 from edge.commands import app
 from edge.config import Config, Lane
+from edge.inference.detector import Geometry
 from edge.inference.engine import InferenceEngine
 from edge.inference.examination import MaterialDetector
 from edge.inference.lane_detector import LaneDetector
 from edge.inference.model_file import shipped
 from edge.inference.model_folder import ModelFolder
 from edge.inference.models import Models, RefusedModel
+from edge.inference.network import open_network
+from edge.inference.planes import PLANES, planes
 from edge.messages import Arrays, Assessment, Fault
 from tests.edge import network_bundle as tiny
-from tests.edge.inference_scene import MODEL, Slab, images, slabs_of
+from tests.edge.inference_scene import GRID_UM, MODEL, PITCH_UM, Slab, images, slabs_of, tile
 
 PATIENCE_S = 20.0
 PLACE = (50, 60, 100, 120)
@@ -114,6 +117,25 @@ def test_without_a_network_the_discriminator_judges_alone(tmp_path: Path) -> Non
     same = {"score", "objects", "model_id", "inference_runtime", "contributions", "saliency", "shadow", "threshold"}
     assert found.model_dump(include=same) == alone.model_dump(include=same)
     assert found.inference_runtime == "numpy"
+
+
+def test_a_network_of_all_planes_gets_them_in_place(tmp_path: Path) -> None:
+    """The same bag with its planes written into the tiles, copied there, and in another order."""
+    content = tiny.graph(planes=len(PLANES), seed=5)
+    inputs = {"row_pitch_um": PITCH_UM, "grid_um": GRID_UM, "tube_kv": (80,)}
+    heats = []
+    for order in (PLANES, PLANES[::-1]):
+        name = bundle(
+            tmp_path, onnx_bytes=content, vectors=tiny.golden(content, len(PLANES)), inputs={**inputs, "planes": order}
+        )
+        network = open_network(folder(tmp_path).load(name), "auto", 1, lane(tmp_path).scanner)
+        for stack in (None, planes(THREAT["images"], THREAT["sigma"], THREAT["flags"])):
+            stream = network.stream(Geometry(160, PITCH_UM, GRID_UM))
+            network.feed(stream, tile(THREAT), stack)
+            heats.append(stream.finish())
+    np.testing.assert_array_equal(heats[0], heats[1])
+    np.testing.assert_array_equal(heats[2], heats[3])
+    assert np.abs(heats[0] - heats[2]).max() > 0.1
 
 
 def test_a_shadow_is_told_and_decides_nothing(tmp_path: Path) -> None:

@@ -69,6 +69,17 @@ def test_planes_do_not_depend_on_where_the_columns_are_cut(cut: int) -> None:
     np.testing.assert_array_equal(np.concatenate(parts, axis=-1), whole)
 
 
+def test_planes_can_be_written_where_they_are_needed() -> None:
+    arrays = made()
+    arrays["images"][1, 0, 1, 1] = np.nan
+    whole = np.full((len(PLANES), 14, 40), -7, np.float32)
+    found = planes(arrays["images"], arrays["sigma"], arrays["flags"], out=whole[:, :12, 5:21])
+    np.testing.assert_array_equal(found, planes(arrays["images"], arrays["sigma"], arrays["flags"]))
+    assert (whole[:, 12:] == -7).all()
+    assert (whole[:, :, :5] == -7).all()
+    assert (whole[:, :, 21:] == -7).all()
+
+
 def test_arrays_of_different_sizes_are_refused() -> None:
     arrays = made()
     with pytest.raises(ValueError, match="flags"):

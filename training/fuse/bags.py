@@ -31,7 +31,7 @@ def examine(
         material.add(tile)
         stack = planes(tile.images, tile.sigma, tile.flags)
         for network, stream in zip(networks, streams, strict=True):
-            stream.add(network.select(stack))
+            network.feed(stream, tile, stack)
     judgement = material.judge()
     blocks = judgement.planes
     odds = fusion.material_map(judgement.judged, blocks, float("nan"))
