@@ -113,7 +113,7 @@ def _papers() -> list[PaperPreset]:
 _OURS = (
     GrainPreset("study1", steps=400),
     GrainPreset("study2", steps=900),
-    GrainPreset("lane", steps=2300, batch=12, validation=0.15, overlay=0.2, pasted=0.5),
+    GrainPreset("lane", steps=1500, batch=12, validation=0.15, overlay=0.2, pasted=0.5),
     GrainPreset("study1-quick", steps=160, batch=12, crop=128, width=16),
     GrainPreset("study2-quick", steps=240, batch=12, crop=128, width=16),
     GrainPreset("lane-quick", steps=300, batch=12, crop=160, validation=0.2, pasted=0.5),
