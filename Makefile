@@ -150,5 +150,14 @@ fuzz: install
 	nice $(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 	nice $(BIN)/python -m tests.fuzz.mutations
 
+# What is installed, as CycloneDX JSON in build/sbom.json. The tool has an environment of its own, or it would list itself.
+SBOM_PYTHON ?= $(BIN)/python
+.PHONY: sbom
+sbom: install
+	test -x build/sbom-tool/bin/cyclonedx-py || { $(PYTHON) -m venv build/sbom-tool && \
+	  build/sbom-tool/bin/pip install --quiet $$($(BIN)/python -c 'import tomllib; \
+	  print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["sbom"])'); }
+	$(BIN)/python -m edge.install.sbom --tool build/sbom-tool/bin/cyclonedx-py --python $(SBOM_PYTHON) build/sbom.json
+
 clean:
 	rm -rf build dist lane-run .mypy_cache .ruff_cache .pytest_cache .hypothesis
