@@ -32,7 +32,7 @@ FOOTNOTE = (
 )
 
 
-HEAT_NOTE = "  Red over the attenuation: where the network sees a threat."
+HEAT_NOTE = "Red over the attenuation: where the network sees a threat.  "
 
 
 def draw_header(sheet: Image.Image, file: BagFile) -> None:
@@ -179,7 +179,7 @@ def draw_footer(sheet: Image.Image, file: BagFile) -> None:
     if verdict is not None:
         ids.append(f"darklane {file.software.get('darklane', '')}")
     room = sheet.width - 2 * MARGIN
-    note = FOOTNOTE + (HEAT_NOTE if verdict is not None and verdict.saliency is not None else "")
+    note = (HEAT_NOTE if verdict is not None and verdict.saliency is not None else "") + FOOTNOTE
     for index, line in enumerate((note if file.has_images else "", "   ·   ".join(ids))):
         y = sheet.height - FOOTER + 20 + index * 30
         draw.text(

@@ -46,7 +46,9 @@ def fused_findings(
     scale, offset = network.graph.platt
     cells = fusion.probability(np.float32(scale) * heat + np.float32(offset)).astype(np.float32)
     stride = network.manifest.stride
-    places = fusion.places(probabilities, threshold)
+    found = fusion.places(probabilities, threshold)
+    # Specks beside it are noise of the same thing; the likeliest place is told whatever its size.
+    places = found[:1] + [p for p in found[1:] if blocks.area_mm2(p.mask) >= material.min_area_mm2]
     # What alarms comes first, then what could not be judged, then the rest; outlines are drawn only for what is told.
     most = material.settings.max_objects
     objects = [_alarming(material, judgement, place, cells, stride) for place in places[:most]]
