@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ast
 import logging
+import re
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
@@ -14,7 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+import zmq
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
@@ -26,12 +30,14 @@ from edge.loop import Loop
 from edge.messages import LaneState, ServiceStatus
 from edge.metrics import server, sheet, table
 from edge.metrics.server import MetricsServer
+from edge.security import key_file
 from edge.services import SERVICES
 from edge.verdict.actions import Now
 from edge.verdict.calibration_state import CalibrationState
 from edge.verdict.numbers import Numbers
 from edge.verdict.recorder import Recorder
 from tests.edge.feed_gateway import verdict
+from tests.edge.gateway_bench import GatewayBench
 
 PAGE = Path(__file__).parents[2] / "docs/reference/metrics.md"
 PATIENCE_S = 20.0
@@ -128,6 +134,53 @@ def test_journal_lane_and_calibration(box: Box, verdicts: Loop, tmp_path: Path) 
     recorder.close()
 
 
+@pytest.fixture
+def bench() -> Iterator[GatewayBench]:
+    made = GatewayBench(requests_per_s=0.01)
+    made.keys.new_server()
+    yield made
+    made.close()
+
+
+def test_strangers_and_the_impatient_at_the_gateway(box: Box, bench: GatewayBench) -> None:
+    friend = bench.allowed("friend")
+    bench.start()
+    assert bench.service is not None
+    bench.client(zmq.SUB, key_file.new_key("stranger"))
+    asking = bench.client(zmq.DEALER, friend)
+    assert [bench.ask(asking, ask="snapshot").ok for _ in range(2)] == [True, False]
+    bench.until(lambda: bench.counters().get("refused_unknown_key", 0) > 0)
+    bench.service.bus.metrics = sheet.path_of(box.run_dir, "gateway")
+    bench.service.loop.report("ready")
+    assert (
+        box.value("darklane_handshakes_refused_total", reason="unknown_key") == bench.counters()["refused_unknown_key"]
+    )
+    assert box.value("darklane_requests_total") == bench.counters()["requests"]
+    assert box.value("darklane_requests_limited_total") == bench.counters()["requests_limited"] > 0
+    assert box.value("darklane_feed_dropped_total", service="gateway") == 0
+
+
+def test_the_gateway_serves_them_where_the_configuration_says(tmp_path: Path) -> None:
+    """As a process, with nothing but its configuration: it serves its own until it ends."""
+    with tempfile.TemporaryDirectory(prefix="dl-") as folder, (tmp_path / "log").open("wb") as stderr:
+        file = Path(folder) / "lane.toml"
+        file.write_text(f"[lane]\nstate_dir = '{folder}'\n[metrics]\nenabled = true\nport = 0\n")
+        command = [sys.executable, "-m", "edge.gateway.main", "--config", str(file)]
+        with subprocess.Popen(command, stderr=stderr) as process:
+            deadline = time.monotonic() + PATIENCE_S
+            while not (found := re.search(r"metrics on http://127.0.0.1:(\d+)/", (tmp_path / "log").read_text())):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            text = ""
+            while 'darklane_up{service="gateway"} 1.0' not in text:
+                assert time.monotonic() < deadline
+                with urllib.request.urlopen(f"http://127.0.0.1:{found[1]}/metrics", timeout=PATIENCE_S) as answer:
+                    text = answer.read().decode()
+            process.terminate()
+            assert process.wait(PATIENCE_S) == 0
+        assert not sheet.path_of(Path(folder) / "run", "gateway").exists()
+
+
 def test_what_is_stale_is_absent_and_not_zero(box: Box, verdicts: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     verdicts.count("clear")
     verdicts.gauge("calibration_age_s", 5.0)
@@ -162,6 +215,7 @@ def test_a_disk_without_room_stops_no_loop(box: Box, verdicts: Loop) -> None:
     assert box.value("darklane_up", service="verdict") == 0
 
 
+@settings(max_examples=30)
 @given(st.binary(max_size=80))
 def test_a_file_that_is_not_whole_is_no_metric(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
