@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -153,7 +154,8 @@ def test_images_of_another_lane_are_refused(tmp_path: Path) -> None:
         opened(path, Scanner.model_validate({"object_grid_um": 150.0}))
 
 
-def test_tensorrt_is_not_pretended(tmp_path: Path) -> None:
+def test_tensorrt_is_not_pretended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
     bundle = load(tiny.bundle(tmp_path), KeyStore(tmp_path / "keys"))
     with pytest.raises(
         ModelBundleError, match="runtime = 'tensorrt', but the Python module tensorrt cannot be imported"

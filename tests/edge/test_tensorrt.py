@@ -6,6 +6,8 @@ import gc
 import inspect
 import json
 import logging
+import os
+import subprocess
 import sys
 import types
 from collections.abc import Callable
@@ -296,6 +298,17 @@ def test_what_is_missing_is_named(tmp_path: Path, install: Install, caplog: pyte
         check_available("auto")
         assert opened(made, "auto").runtime.name == "onnxruntime-fp32"
         assert ("TensorRT is not used" in caplog.text) == partly
+
+
+def test_a_service_that_was_told_to_use_it_does_not_start_without(tmp_path: Path) -> None:
+    lane = tmp_path / "lane.toml"
+    lane.write_text(f'[lane]\nstate_dir = "{tmp_path}"\n[inference]\nruntime = "tensorrt"\n')
+    command = [sys.executable, "-m", "edge.inference.main", "--config", str(lane)]
+    (tmp_path / "tensorrt.py").write_text("raise ImportError('none here')\n")
+    where = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path.cwd()}"}
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=where)
+    assert ended.returncode == 2
+    assert "runtime = 'tensorrt', but the Python module tensorrt cannot be imported (none here)" in ended.stderr
 
 
 def test_auto_takes_the_gpu_of_the_lane(tmp_path: Path, install: Install) -> None:
