@@ -68,8 +68,3 @@ def store(path: Path, key: Key, content: bytes) -> None:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-
-
-def remove(path: Path) -> None:
-    """Remove ``path`` if it is there."""
-    path.unlink(missing_ok=True)

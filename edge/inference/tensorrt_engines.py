@@ -63,18 +63,18 @@ class EngineCandidate:
     def accepted(self) -> None:
         """Keep an engine that was built now."""
         if self._fresh:
+            self._drop("refused")  # of another version, or it would not have been built
             self._keep("engine", self.key, self._fresh)
-            self._fresh = b""
+        self._fresh = b""
 
     def refused(self, why: str) -> None:
         """Drop the engine. One that was built now is remembered: it would take minutes at every start to refuse it.
 
         One that was good before is only dropped: something else has changed, and the next start builds it again.
         """
+        self._drop("engine")
         if self._fresh:
             self._keep("refused", self.key, why.encode())
-        elif self._folder is not None:
-            engine_cache.remove(self._path("engine"))
         self._fresh = b""
 
     def _runtime(self, engine: bytes) -> TensorRtRuntime:
@@ -108,6 +108,13 @@ class EngineCandidate:
         except StaleFile as error:
             log.warning("%s; it is made again", error)
             return None
+
+    def _drop(self, kind: str) -> None:
+        if self._folder is not None:
+            try:
+                self._path(kind).unlink(missing_ok=True)
+            except OSError as error:
+                log.warning("%s cannot be removed (%s)", self._path(kind), error)
 
     def _keep(self, kind: str, key: Key, content: bytes) -> None:
         if self._folder is None:

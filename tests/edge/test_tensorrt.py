@@ -209,6 +209,23 @@ def test_less_precise_arithmetic_is_refused_and_not_built_again(
     assert "tensorrt-int8 runs instead" in caplog.text
     opened(made, engines=engines)
     assert len(site.builds) == 2
+    newer = install(version="10.13.3.9")
+    for _ in range(2):
+        caplog.clear()
+        assert opened(made, engines=engines).runtime.name == "tensorrt-int8-fp16"
+    assert len(newer.builds) == 1
+    assert not caplog.text  # nothing of the old version is left
+
+
+def test_an_engine_that_was_good_and_is_not_any_more_is_built_again(tmp_path: Path, install: Install) -> None:
+    site = install()
+    made, engines = bundle(tmp_path / "models"), tmp_path / ENGINES
+    opened(made, engines=engines)
+    site.drift = {"FP16": 0.5}
+    assert opened(made, engines=engines).runtime.name == "tensorrt-int8"
+    site.drift = {}
+    assert opened(made, engines=engines).runtime.name == "tensorrt-int8-fp16"
+    assert [len(flags) for flags in site.builds] == [3, 1, 3]
 
 
 def test_an_engine_that_computes_something_else_runs_nowhere(
