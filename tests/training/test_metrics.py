@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+pytest.importorskip("torch")  # of the package, not of what is tested here
+
 from training.fit_network import metrics
 
 
