@@ -21,15 +21,19 @@ _BLOCK: Final = 1 << 16
 
 
 class AuditLog:
-    """Appends to ``folder``; a line is on disk when :meth:`append` returns. OSError when it cannot be."""
+    """Appends to ``folder``; a line is on disk when :meth:`append` returns. OSError when it cannot be.
 
-    def __init__(self, folder: Path) -> None:
+    ``patience_s``: how long another program may hold the lock.
+    """
+
+    def __init__(self, folder: Path, patience_s: float = PATIENCE_S) -> None:
         self.folder = folder
+        self._patience_s = patience_s
 
     def append(self, values: Mapping[str, Any]) -> line.Line:
         """Write ``values`` (JSON), with the time, as the next line of the chain."""
         self._make_folder()
-        with _locked(self.folder):
+        with _locked(self.folder, self._patience_s):
             now_ns = time.time_ns()
             found = files(self.folder)
             last, torn = _end(found)
@@ -142,17 +146,17 @@ def _backwards(path: Path) -> Iterator[bytes]:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path, patience_s: float) -> Iterator[None]:
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + patience_s
         while True:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise OSError(f"{folder}: another program has held its lock for {PATIENCE_S:g} s") from None
+                    raise OSError(f"{folder}: another program has held its lock for {patience_s:g} s") from None
                 time.sleep(_LOOK_S)
         yield
     finally:

@@ -12,12 +12,16 @@ from edge.messages import DeviceCommand
 _WANTED = ("bag_id", "encoder_from", "encoder_to", "target", "kv", "ma", "lights", "thresholds_ev", "timeout_s")
 
 
+#: A beam that must go down does not wait longer for a program that hangs with the lock, s.
+PATIENCE_S = 0.2
+
+
 class Audit:
     """Appends to ``folder``; each line is on disk when :meth:`write` returns. OSError when it cannot be."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._log = AuditLog(folder)
+        self._log = AuditLog(folder, PATIENCE_S)
 
     def write(
         self, phase: str, command: DeviceCommand, device: str, reason: str = "", took_s: float | None = None

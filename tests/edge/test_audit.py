@@ -221,13 +221,12 @@ def test_programs_that_write_at_once_make_one_chain(tmp_path: Path) -> None:
     assert (check(tmp_path).lines, check(tmp_path).problem) == (45, "")
 
 
-def test_a_lock_that_is_never_given_back_ends_in_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_that_is_never_given_back_ends_in_an_error(tmp_path: Path) -> None:
     filled(tmp_path, 1)
-    monkeypatch.setattr(log, "PATIENCE_S", 0.05)
     held = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(held, fcntl.LOCK_EX)
     with pytest.raises(OSError, match="another program has held its lock"):
-        AuditLog(tmp_path).append({})
+        AuditLog(tmp_path, patience_s=0.05).append({})
     os.close(held)
 
 
