@@ -82,7 +82,7 @@ class EngineCandidate:
 
     def _built(self) -> bytes:
         log.warning(
-            "building a %s engine for %s on %s with TensorRT %s: this takes minutes, once",
+            "building the %s engine for %s on %s with TensorRT %s: this takes minutes, once",
             self._arithmetic, self._bundle.id, self._device.gpu, self._device.trt.__version__,
         )  # fmt: skip
         began = time.monotonic()

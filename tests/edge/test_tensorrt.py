@@ -3,105 +3,33 @@
 from __future__ import annotations
 
 import gc
-import inspect
-import json
-import logging
 import os
 import subprocess
 import sys
-import types
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import onnxruntime
 import pytest
-from onnx import helper, numpy_helper
 
 from calibration.signing import KeyStore
 from edge.config import Config
-from edge.inference import engine_cache, tensorrt_device
-from edge.inference.bundle import GoldenVectors, ModelBundle, ModelBundleError, golden_file, load, sha256, write
+from edge.inference import tensorrt_device
+from edge.inference.bundle import ModelBundleError, load
 from edge.inference.heat import HeatStream
 from edge.inference.model_file import shipped
 from edge.inference.model_folder import ENGINES, ModelFolder
 from edge.inference.models import Models, RefusedModel
-from edge.inference.network import Network, open_network
-from edge.inference.runtime import Choice, check_available
+from edge.inference.runtime import check_available
 from edge.inference.tensorrt_backend import TensorRtRuntime
 from firmware_bridge.scanner import Scanner
 from tests.edge import network_bundle as tiny
-from tests.edge.gpu import bindings, pycuda_standin, tensorrt_standin
+from tests.edge.gpu import pycuda_standin, tensorrt_objects
 from tests.edge.gpu.pycuda_standin import Machine
-from tests.edge.gpu.tensorrt_standin import Site
+from tests.edge.gpu.installed import Install, bundle, install, opened, uneven
 
-Install = Callable[..., Site]
-
-
-@pytest.fixture
-def install(monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Put TensorRT, pycuda and a GPU into this process, or some of them."""
-
-    def made(
-        machine: Machine | None = None, version: str = "10.3.0", tensorrt: bool = True, pycuda: bool = True
-    ) -> Site:
-        site = Site(machine or Machine(), version)
-
-        def module(name: str, content: dict[str, Any] | None) -> None:
-            found = None
-            if content is not None:
-                found = types.ModuleType(name)
-                vars(found).update(content)
-            monkeypatch.setitem(sys.modules, name, found)
-
-        module("tensorrt", tensorrt_standin.module(site) if tensorrt else None)
-        module("pycuda", {} if pycuda else None)
-        module("pycuda.driver", pycuda_standin.driver(site.machine) if pycuda else None)
-        return site
-
-    return made
-
-
-def quantised() -> bytes:
-    """The tiny network with one symmetric Q/DQ pair, as ``model.tensorrt.onnx`` has them."""
-    model = onnx.load_from_string(tiny.graph())
-    scale, zero = numpy_helper.from_array(np.float32(0.05), "step"), numpy_helper.from_array(np.int8(0), "zero")
-    first = model.graph.node[0]
-    first.input[0] = "planes_dq"
-    pair = [
-        helper.make_node("QuantizeLinear", ["planes", "step", "zero"], ["planes_q"], name="quantise"),
-        helper.make_node("DequantizeLinear", ["planes_q", "step", "zero"], ["planes_dq"], name="dequantise"),
-    ]
-    nodes = [*pair, *model.graph.node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    model.graph.initializer.extend([scale, zero])
-    onnx.checker.check_model(model)
-    return bytes(model.SerializeToString())
-
-
-def bundle(folder: Path, gpu_graph: bytes | None = None) -> ModelBundle:
-    """The tiny bundle with a graph ``tensorrt`` beside fp32."""
-    manifest, files = tiny.content()
-    gpu_graph = quantised() if gpu_graph is None else gpu_graph
-    vectors = tiny.golden(files["model.onnx"])
-    session = onnxruntime.InferenceSession(quantised(), providers=["CPUExecutionProvider"])
-    heat, score = session.run(["heat", "score"], {"planes": vectors.planes})
-    files["model.tensorrt.onnx"] = gpu_graph
-    files["golden.npz"] = golden_file(
-        GoldenVectors(vectors.planes, {**vectors.heat, "tensorrt": heat}, {**vectors.score, "tensorrt": score})
-    )
-    one = manifest.graphs["fp32"].model_dump() | {"file": "model.tensorrt.onnx", "sha256": sha256(gpu_graph)}
-    fields = manifest.model_dump() | {"golden": {"sha256": sha256(files["golden.npz"])}}
-    fields["graphs"] = {**fields["graphs"], "tensorrt": one}
-    keys = KeyStore(folder / "keys")
-    return load(write(folder, type(manifest).model_validate(fields), files, keys), keys)
-
-
-def opened(made: ModelBundle, choice: Choice = "tensorrt", engines: Path | None = None) -> Network:
-    return open_network(made, choice, 1, Scanner(), engines)
+__all__ = ["install"]
 
 
 @pytest.mark.parametrize("behind", [False, True], ids=["work done at once", "work left in the queue"])
@@ -149,101 +77,6 @@ def test_a_model_that_nobody_uses_gives_the_gpu_back(tmp_path: Path, install: In
     assert site.machine.clean
 
 
-def test_an_engine_is_built_once(tmp_path: Path, install: Install, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-    site = install()
-    made, engines = bundle(tmp_path / "models"), tmp_path / ENGINES
-    opened(made, engines=engines)
-    assert "building a int8-fp16 engine" in caplog.text
-    opened(made, engines=engines)
-    assert len(site.builds) == 1
-    assert sorted(file.name.split("-", 1)[-1] for file in engines.iterdir()) == ["int8-fp16.engine", "timings"]
-    caplog.clear()
-    newer = install(version="10.13.3.9")
-    opened(made, engines=engines)
-    assert len(newer.builds) == 1
-    assert "tensorrt 10.3.0 (here 10.13.3.9); it is made again" in caplog.text
-    assert caplog.text.count(".engine was made for") == 1
-    caplog.clear()
-    opened(made, engines=engines)
-    assert len(newer.builds) == 1
-    assert "made again" not in caplog.text
-    other = Machine()
-    other.name, other.capability = "Thor", (11, 0)
-    assert len(install(other, version="10.13.3.9").builds) == 0
-    opened(made, engines=engines)
-    assert "compute capability 8.7 (here 11.0), gpu Orin (here Thor)" in caplog.text
-
-
-def test_a_kept_engine_that_does_not_load_is_built_again(
-    tmp_path: Path, install: Install, caplog: pytest.LogCaptureFixture
-) -> None:
-    site = install()
-    made, engines = bundle(tmp_path / "models"), tmp_path / ENGINES
-    opened(made, engines=engines)
-    (path,) = engines.glob("*.engine")
-    head = path.read_bytes().partition(b"\n")[0]
-    key = json.loads(head)["key"]
-    engine_cache.store(path, key, b'{"stamp": "a driver of long ago"}\n')
-    opened(made, engines=engines)
-    assert len(site.builds) == 2
-    assert "was made for a driver of long ago); it is built again" in caplog.text
-    for damage in (b"no json\n", head[:-1] + b"\n", head + b"\nhalf"):
-        path.write_bytes(damage)
-        opened(made, engines=engines)
-        assert "is damaged" in caplog.text
-        caplog.clear()
-    assert len(site.builds) == 5
-
-
-def test_less_precise_arithmetic_is_refused_and_not_built_again(
-    tmp_path: Path, install: Install, caplog: pytest.LogCaptureFixture
-) -> None:
-    site = install()
-    site.drift = {"FP16": 0.5}
-    made, engines = bundle(tmp_path / "models"), tmp_path / ENGINES
-    network = opened(made, engines=engines)
-    assert network.runtime.name == "tensorrt-int8"
-    assert site.builds == [("FP16", "INT8", "TF32"), ("INT8",)]
-    assert "heat differs by 0.5 from the golden vectors" in caplog.text
-    assert "tensorrt-int8 runs instead" in caplog.text
-    opened(made, engines=engines)
-    assert len(site.builds) == 2
-    newer = install(version="10.13.3.9")
-    for _ in range(2):
-        caplog.clear()
-        assert opened(made, engines=engines).runtime.name == "tensorrt-int8-fp16"
-    assert len(newer.builds) == 1
-    assert not caplog.text  # nothing of the old version is left
-
-
-def test_an_engine_that_was_good_and_is_not_any_more_is_built_again(tmp_path: Path, install: Install) -> None:
-    site = install()
-    made, engines = bundle(tmp_path / "models"), tmp_path / ENGINES
-    opened(made, engines=engines)
-    site.drift = {"FP16": 0.5}
-    assert opened(made, engines=engines).runtime.name == "tensorrt-int8"
-    site.drift = {}
-    assert opened(made, engines=engines).runtime.name == "tensorrt-int8-fp16"
-    assert [len(flags) for flags in site.builds] == [3, 1, 3]
-
-
-def test_an_engine_that_computes_something_else_runs_nowhere(
-    tmp_path: Path, install: Install, caplog: pytest.LogCaptureFixture
-) -> None:
-    site = install()
-    site.drift = {"INT8": 0.5}
-    made, engines = bundle(tmp_path / "models"), tmp_path / ENGINES
-    with pytest.raises(ModelBundleError, match=r"tensorrt-int8-fp16: heat differs by 0\.5 .*tensorrt-int8: heat"):
-        opened(made, engines=engines)
-    assert not list(engines.glob("*.engine"))
-    assert site.machine.clean
-    network = opened(made, "auto", engines)
-    assert network.runtime.name == "onnxruntime-fp32"
-    assert "failed the golden vectors on this device before" in caplog.text
-    assert "onnxruntime-fp32 runs instead" in caplog.text
-
-
 def test_without_a_graph_for_it_fp32_is_taken(tmp_path: Path, install: Install) -> None:
     site = install()
     made = load(tiny.bundle(tmp_path), KeyStore(tmp_path / "keys"))
@@ -269,14 +102,6 @@ def test_what_cannot_be_built_names_the_cause(tmp_path: Path, install: Install) 
     with pytest.raises(ModelBundleError, match=r"no room for it \(cuMemAlloc failed: out of memory\)"):
         opened(bundle(tmp_path / "d"))
     assert site.machine.clean
-
-
-def uneven() -> bytes:
-    """A Q/DQ pair with a zero point, as CPUs take it."""
-    model = onnx.load_from_string(quantised())
-    (zero,) = (each for each in model.graph.initializer if each.name == "zero")
-    zero.CopyFrom(numpy_helper.from_array(np.int8(3), "zero"))
-    return bytes(model.SerializeToString())
 
 
 def test_images_that_an_engine_was_not_built_for_are_refused(tmp_path: Path, install: Install) -> None:
@@ -343,19 +168,10 @@ def test_auto_takes_the_gpu_of_the_lane(tmp_path: Path, install: Install) -> Non
     assert site.machine.clean
 
 
-def test_a_cache_that_cannot_be_written_stops_nothing(
-    tmp_path: Path, install: Install, caplog: pytest.LogCaptureFixture
-) -> None:
-    install()
-    (tmp_path / ENGINES).write_text("a file where the folder should be")
-    assert opened(bundle(tmp_path / "models"), engines=tmp_path / ENGINES).runtime.name == "tensorrt-int8-fp16"
-    assert "cannot be kept" in caplog.text
-
-
 def test_errors_of_tensorrt_are_logged_and_kept(install: Install, caplog: pytest.LogCaptureFixture) -> None:
     install()
     found = tensorrt_device.find()
-    severity = tensorrt_standin.ILogger.Severity
+    severity = tensorrt_objects.ILogger.Severity
     found.log.log(severity.WARNING, "so so")
     found.log.log(severity.ERROR, "bad")
     assert "TensorRT: bad" in caplog.text
@@ -390,43 +206,3 @@ def test_the_stand_ins_refuse_what_a_gpu_would(tmp_path: Path, install: Install)
         sys.modules["tensorrt"].no_such_name  # noqa: B018
     runtime.close()
     assert machine.clean
-
-
-def offered() -> dict[str, dict[str, Any]]:
-    """Every name of the stand-ins, as the real modules have it, with what stands for it."""
-    machine = Machine()
-    modules = {
-        "tensorrt": tensorrt_standin.module(Site(machine)) | {kind.__name__: kind for kind in tensorrt_standin.INNER},
-        "pycuda": pycuda_standin.driver(machine) | {kind.__name__: kind for kind in pycuda_standin.INNER},
-    }
-    found: dict[str, dict[str, Any]] = {package: {} for package in modules}
-
-    def add(package: str, name: str, thing: Any) -> None:
-        found[package][name] = thing
-        for base in inspect.getmro(thing) if inspect.isclass(thing) else ():
-            if base.__module__.startswith("tests."):
-                for member, inner in vars(base).items():
-                    if not member.startswith("_") and member not in tensorrt_standin.OWN | pycuda_standin.OWN:
-                        add(package, f"{name}.{member}", inner)
-
-    for package, content in modules.items():
-        for name, thing in content.items():
-            add(package, name, thing)
-    return found
-
-
-def test_every_name_of_the_stand_ins_is_in_the_real_bindings() -> None:
-    stored = json.loads(bindings.LIST.read_text(encoding="utf-8"))
-    names = offered()
-    assert {package: sorted(found) for package, found in names.items()} == stored["names"], (
-        "write the new names into bindings.json and follow tests/edge/gpu/bindings.py"
-    )
-    assert set(stored["tensorrt"]) == {"10.3.0", "10.13.3.9"}
-    for package in ("tensorrt", "pycuda"):
-        for version, known in stored[package].items():
-            assert sorted(known) == stored["names"][package], f"{package} {version}"
-            for name, overloads in known.items():
-                ours = names[package][name]
-                if overloads and inspect.isfunction(ours):
-                    mine = [p for p in inspect.signature(ours).parameters if p != "self"]
-                    assert any(mine == real[: len(mine)] for real in overloads), f"{name}: {mine}, really {overloads}"
