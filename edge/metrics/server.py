@@ -13,7 +13,6 @@ from typing import Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
@@ -21,6 +20,8 @@ from edge.metrics import sheet, table
 from edge.services import SERVICES
 
 HOST: Final = "127.0.0.1"
+#: Prometheus' text format; the library's name for it is not the same in all its versions.
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 #: Five status periods: what is older says nothing about now, ns.
 FRESH_NS: Final = 5_000_000_000
 #: Whoever connects and then says nothing is cut off, so that the next one is served, s.
@@ -125,5 +126,5 @@ class MetricsServer:
         if environ.get("REQUEST_METHOD") != "GET" or not text:
             start("404 Not Found", [("Content-Type", "text/plain")])
             return [b"nothing here; there are /metrics and /metrics/NAME of each service that runs\n"]
-        start("200 OK", [("Content-Type", CONTENT_TYPE_PLAIN_0_0_4)])
+        start("200 OK", [("Content-Type", CONTENT_TYPE)])
         return [text.encode()]
