@@ -26,8 +26,8 @@ from edge.inference.tensorrt_backend import TensorRtRuntime
 from firmware_bridge.scanner import Scanner
 from tests.edge import network_bundle as tiny
 from tests.edge.gpu import pycuda_standin, tensorrt_objects
-from tests.edge.gpu.pycuda_standin import Machine
 from tests.edge.gpu.installed import Install, bundle, install, opened, uneven
+from tests.edge.gpu.pycuda_standin import Machine
 
 __all__ = ["install"]
 
@@ -158,6 +158,7 @@ def test_auto_takes_the_gpu_of_the_lane(tmp_path: Path, install: Install) -> Non
     config = Config.model_validate({"lane": {"state_dir": tmp_path}})
     folder = ModelFolder(tmp_path)
     folder.pointer("active").set(bundle(folder.path).id)
+    folder.pointer("shadow").set("none")
     models = Models(config, shipped(80), folder)
     assert not isinstance(models.current, RefusedModel)
     assert models.current.identity.runtime == "tensorrt-int8-fp16"

@@ -11,8 +11,8 @@ import pytest
 from edge.inference import engine_cache
 from edge.inference.bundle import ModelBundleError
 from edge.inference.model_folder import ENGINES
-from tests.edge.gpu.pycuda_standin import Machine
 from tests.edge.gpu.installed import Install, bundle, install, opened
+from tests.edge.gpu.pycuda_standin import Machine
 
 __all__ = ["install"]
 
