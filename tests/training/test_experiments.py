@@ -19,6 +19,7 @@ from training.experiments.__main__ import main
 from training.experiments.leakage import shuffled
 from training.experiments.parts import part
 from training.experiments.plan import OURS, Run, plan
+from training.experiments.results import rows
 from training.experiments.runner import Outcome, RunFileError, execute, finished, wanted
 from training.experiments.statistics import Answers, difference, interval, roc, summarise, wilson
 
@@ -30,22 +31,26 @@ class Mean:
 
     def __init__(self) -> None:
         self.made: list[str] = []
+        self._known: dict[tuple[Path, int, int, str], float] = {}
 
     def __call__(self, run: Run, scans: Scans, split: Split, seed: int, keep: Path) -> Outcome:
         self.made.append(run.name)
         channel = 0 if run.channels == "no-dark-field" else 2
 
         def value(index: int) -> float:
-            scan = scans.of([index])[0]
-            inside = (scan.mask == THREAT) | (scan.mask == BENIGN)
-            return float(scan.retrieved(run.retrieval).images[channel, 0][inside].mean())
+            key = (scans.folder, index, channel, run.retrieval)
+            if key not in self._known:
+                scan = scans.of([index])[0]
+                inside = (scan.mask == THREAT) | (scan.mask == BENIGN)
+                self._known[key] = float(scan.retrieved(run.retrieval).images[channel, 0][inside].mean())
+            return self._known[key]
 
         known = np.array([value(k) for k in split.train])
         labels = np.array([scans.manifest.scans[k].label for k in split.train])
         low, high = known[labels == 0].mean(), known[labels == 1].mean()
         asked = np.array([value(k) for k in split.test])
         scores = 1 / (1 + np.exp(np.clip(8 * ((low + high) / 2 - asked) / (high - low), -60, 60)))
-        return Outcome(scores, f"mean of channel {channel}", "none", {"accuracy": float("nan")}, 0.25)
+        return Outcome(scores, "a threshold on a mean", "none", {"accuracy": float("nan")}, 0.25)
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +104,19 @@ def test_an_experiment_is_run_resumed_and_reported(scans: Scans, tmp_path: Path)
 def _timeless(data: dict[str, object]) -> dict[str, object]:
     runs = [{k: v for k, v in run.items() if k != "total_s"} for run in data["runs"]]  # type: ignore[attr-defined]
     return data | {"runs": runs}
+
+
+def test_settings_that_changed_between_runs_are_told(scans: Scans, tmp_path: Path) -> None:
+    experiment = plan("study1", "study1", TRUNKS, 2, 16)[1]
+    execute(wanted([experiment], "study1", []), {"own": scans}, tmp_path, Mean(), 1)
+    path = tmp_path / "study1.all.map.split-1.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"settings": "other"}))
+    mine, without = rows(experiment, finished(tmp_path))[:2]
+    assert mine.state == "settings differ between runs"
+    assert without.state == ""
+    assert without.lost is not None
+    assert np.isnan(without.lost[1])  # one pair is left, and one pair has no interval
 
 
 def test_runs_of_other_data_or_seeds_are_refused(scans: Scans, tmp_path: Path) -> None:

@@ -25,10 +25,13 @@ class Row:
 
     @property
     def state(self) -> str:
-        """How much of it was run."""
+        """What a reader must know of it: how much was run, and whether all of it with the same settings."""
         if not self.done:
             return "not run"
-        return "" if len(self.done) == len(self.bar.runs) else f"{len(self.done)} of {len(self.bar.runs)} runs"
+        told = [] if len(self.done) == len(self.bar.runs) else [f"{len(self.done)} of {len(self.bar.runs)} runs"]
+        if len({one.record["settings"] for one in self.done}) > 1:
+            told.append("settings differ between runs")
+        return ", ".join(told)
 
 
 def rows(experiment: Experiment, runs: Mapping[str, Finished]) -> list[Row]:
@@ -42,12 +45,16 @@ def rows(experiment: Experiment, runs: Mapping[str, Finished]) -> list[Row]:
 
 
 def _against(first: Row, done: Sequence[Finished]) -> tuple[float, float, float] | None:
-    """First bar minus this one, over the parts that both were run on; None where there is none."""
-    theirs = {one.run.part: one.tested for one in first.done}
-    pairs = [(theirs[one.run.part], one.tested) for one in done if one.run.part in theirs]
+    """First bar minus this one, over the parts that both were run on; None where there is none.
+
+    Runs of one preset are only compared when its settings were the same: presets change as they are worked on.
+    """
+    theirs = {one.run.part: one for one in first.done}
+    pairs = [(theirs[one.run.part], one) for one in done if one.run.part in theirs]
+    pairs = [(a, b) for a, b in pairs if a.run.preset != b.run.preset or a.record["settings"] == b.record["settings"]]
     if not pairs:
         return None
-    return difference([a for a, _ in pairs], [b for _, b in pairs])
+    return difference([a.tested for a, _ in pairs], [b.tested for _, b in pairs])
 
 
 def hidden_targets(scans: Scans) -> list[dict[str, Any]]:
