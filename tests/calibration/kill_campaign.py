@@ -56,11 +56,14 @@ def kill_in(config: Path, seed: int, step: str, after_s: float, *more: str) -> S
     """Start the command, kill it ``after_s`` into ``step``; returns what is on the disk then."""
     sessions = config.parent / "lane" / "calibration" / SESSIONS
     before = list(STEPS) if step == ACTIVATION else list(STEPS)[: list(STEPS).index(step)]
-    process = subprocess.Popen(command(config, seed, *more), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with (config.parent / "killed.log").open("w+b") as log:
+        process = subprocess.Popen(command(config, seed, *more), stdout=subprocess.DEVNULL, stderr=log)
     try:
         deadline = time.monotonic() + PATIENCE_S
         while True:
-            assert process.poll() is None, f"the command ended before it could be killed in {step}"
+            if process.poll() is not None:
+                said = (config.parent / "killed.log").read_text(encoding="utf-8")[-2000:]
+                raise AssertionError(f"the command ended before it could be killed in {step}: {said}")
             assert time.monotonic() < deadline, f"step {step} never began"
             session = newest(sessions)
             if session is not None and all(session.step(name).state == "passed" for name in before):
