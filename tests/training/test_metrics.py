@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-pytest.importorskip("torch")  # of the package, not of what is tested here
+pytest.importorskip("torch", reason="install darklane[train]")  # of the package, not of what is tested here
 
 from training.fit_network import metrics
 
