@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import time
 from pathlib import Path
 
@@ -77,8 +78,19 @@ def layered_root(work: Path) -> Path:
     return work / "root"
 
 
+def lend_python(root: Path) -> None:
+    """Make the interpreter's own shared library the one that is found inside, where its folder cannot be seen."""
+    name = sysconfig.get_config_var("INSTSONAME")
+    library = Path(sys.base_prefix) / "lib" / str(name)
+    if library.suffix != ".a" and library.is_file():
+        # Over the distribution's file of the same name, if there is one: that may be another release.
+        shutil.copyfile(library, root / "usr/lib" / (sysconfig.get_config_var("MULTIARCH") or "") / str(name))
+        subprocess.run(["ldconfig", "-r", str(root)], check=True)
+
+
 def boot(root: Path, timeout_s: float) -> int:
     """Boot the container until it powers itself off; prints what the checks say. Returns its exit code."""
+    lend_python(root)
     for name, text in UNITS.items():
         (root / "etc/systemd/system" / name).write_text(text, encoding="utf-8")
     settings = root / "etc/darklane-check.json"
