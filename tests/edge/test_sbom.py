@@ -18,7 +18,7 @@ BILL = {
             "name": "pyzmq",
             "version": "27.0.0",
             "purl": "pkg:pypi/pyzmq@27.0.0",
-            "description": "Sockets (see https://pypi.org/project/pyzmq/)",
+            "description": "Sockets (see https://registry.example.net/pyzmq/)",
             "externalReferences": [{"type": "distribution", "url": "file:///somewhere/pyzmq.whl"}],
             "licenses": [{"license": {"id": "BSD-3-Clause"}}],
         }
@@ -34,7 +34,7 @@ def test_names_versions_and_licences_stay_and_addresses_go() -> None:
     assert component["licenses"] == [{"license": {"id": "BSD-3-Clause"}}]
     assert cleaned["$schema"] == BILL["$schema"]
     text = json.dumps(cleaned)
-    for word in ("file:", "pypi.org", "example.net", "externalReferences"):
+    for word in ("file:", "registry", "example.net", "externalReferences"):
         assert word not in text
     assert without_addresses(cleaned) == cleaned
 
