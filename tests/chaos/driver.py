@@ -20,7 +20,8 @@ from edge.messages import Verdict
 from edge.services import SERVICES
 from tests.chaos.disk import SmallDisk
 from tests.chaos.storm import Blow, Storm
-from tests.hil.conftest import free_port, small_config
+from tests.hil.conftest import small_config
+from tests.ports import free_port
 
 NAMES: Final = tuple(service.name for service in SERVICES)
 #: A disk stays full so long, real s.

@@ -110,6 +110,9 @@ class GatewayBench:
         while not condition():
             if self.service is not None:
                 self.turn()
+            else:
+                # Somebody else's turn, and he needs the processor.
+                time.sleep(0.005)
             assert time.monotonic() < deadline, f"nothing came; {self.counters()}"
 
     def listeners(self) -> list[Listener]:
@@ -136,6 +139,12 @@ class GatewayBench:
         """A socket of another computer's, not connected yet."""
         made = self._outside.socket(kind)
         made.linger = 0
+        self._clients.append(made)
+        return made
+
+    def leaving(self, client: zmq.Socket[bytes]) -> zmq.Socket[bytes]:
+        """Can be read once ``client``, which is not connected yet, has lost its connection."""
+        made = client.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self._clients.append(made)
         return made
 

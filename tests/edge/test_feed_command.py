@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import zmq
 from typer.testing import CliRunner
 
 from edge.client import FeedClient
@@ -17,6 +17,7 @@ from edge.commands.feed import app
 from edge.messages import Verdict
 from tests.edge.feed_gateway import Gateway
 from tests.fuzz.mutations import MUTATIONS
+from tests.ports import free_port
 
 
 @pytest.fixture
@@ -98,9 +99,7 @@ def test_a_lane_is_recorded_and_played_again(gateway: Gateway, tmp_path: Path) -
     assert results[0].exit_code == 0, results[0].output
     assert "6 message(s)" in results[0].output
 
-    with zmq.Context() as context, context.socket(zmq.PAIR) as probe:
-        port = probe.bind_to_random_port("tcp://127.0.0.1")
-    address = f"tcp://127.0.0.1:{port}"
+    address = f"tcp://127.0.0.1:{free_port(socket.SOCK_STREAM)}"
     playing = threading.Thread(
         target=lambda: results.append(CliRunner().invoke(app, ["play", str(path), "--address", address]))
     )

@@ -17,16 +17,10 @@ import pytest
 from edge.config import Config
 from edge.lane import Lane
 from edge.messages import Verdict
+from tests.ports import free_port
 
 #: Generous: a test that waits this long has found a hang.
 PATIENCE_S = 90.0
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
-    """A UDP or TCP port that nobody uses now."""
-    with socket.socket(socket.AF_INET, kind) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def small_config(state_dir: Path, **tables: dict[str, Any]) -> Config:
