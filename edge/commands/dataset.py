@@ -39,6 +39,7 @@ def dataset(
         tuple[int, int] | None,
         typer.Option("--clutter", help="study1: least and most things beside the sample.", show_default="6 10"),
     ] = None,
+    map_only: Annotated[bool, typer.Option("--map-only", help="Without the paper's own retrieval.")] = False,
 ) -> None:
     """Simulate scans: scenes, photon noise, retrieval, labels. Everything in the data set is simulated.
 
@@ -55,4 +56,5 @@ def dataset(
             command += [name, str(value)]
     command += ["--quick"] if quick else []
     command += ["--clutter", *map(str, clutter)] if clutter is not None else []
+    command += ["--map-only"] if map_only else []
     raise typer.Exit(subprocess.run(command, check=False).returncode)

@@ -48,6 +48,9 @@ def experiment(
         str | None, typer.Option("--match", help="Only runs with this in their name.", show_default="all")
     ] = None,
     weights: Annotated[Path | None, typer.Option("--weights", help="Folder of ImageNet weight files.")] = None,
+    start: Annotated[
+        Path | None, typer.Option("--start", help="Folder of weights that a '-pretrained' preset goes on from.")
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Few scans and short trainings: minutes.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what OUT holds.")] = False,
     report_only: Annotated[bool, typer.Option("--report-only", help="Write the report of what was run.")] = False,
@@ -66,6 +69,7 @@ def experiment(
         "--preset": preset,
         "--match": match,
         "--weights": weights,
+        "--start": start,
     }.items():
         command += [name, str(value)] if value is not None else []
     for name, values in {"--trunk": trunk, "--only": only}.items():

@@ -108,7 +108,7 @@ def _timeless(data: dict[str, object]) -> dict[str, object]:
 
 def test_settings_that_changed_between_runs_are_told(scans: Scans, tmp_path: Path) -> None:
     experiment = plan("study1", "study1", TRUNKS, 2, 16)[1]
-    execute(wanted([experiment], "study1", []), {"own": scans}, tmp_path, Mean(), 1)
+    execute(wanted([experiment], ["study1"], []), {"own": scans}, tmp_path, Mean(), 1)
     path = tmp_path / "study1.all.map.split-1.json"
     record = json.loads(path.read_text())
     path.write_text(json.dumps(record | {"settings": "other"}))
@@ -120,7 +120,7 @@ def test_settings_that_changed_between_runs_are_told(scans: Scans, tmp_path: Pat
 
 
 def test_runs_of_other_data_or_seeds_are_refused(scans: Scans, tmp_path: Path) -> None:
-    runs = wanted(plan("study1", "study1", TRUNKS, 1, 16)[1:2], "study1", [])
+    runs = wanted(plan("study1", "study1", TRUNKS, 1, 16)[1:2], ["study1"], [])
     execute(runs, {"own": scans}, tmp_path, Mean(), 1)
     with pytest.raises(RunFileError, match="seed is 1, now 2"):
         execute(runs, {"own": scans}, tmp_path, Mean(), 2)
@@ -139,7 +139,7 @@ def test_the_plan_names_every_experiment_of_the_paper() -> None:
     assert names >= {"table1", "supplementary1", "roc", "k_fold", "retrieval", "bins"}
     fig3 = plan("study1", "study1", TRUNKS, 10, 16)[0]
     assert all(len(bar.runs) == 10 for bar in fig3.bars)
-    table1 = wanted(plan("study2", "study2", TRUNKS, 1, 16), "study2", TRUNKS)
+    table1 = wanted(plan("study2", "study2", TRUNKS, 1, 16), ["study2"], TRUNKS)
     assert {run.timed for run in table1 if run.preset == "study2" and run.channels == "all" and "0" in run.part} >= {
         True
     }

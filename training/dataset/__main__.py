@@ -33,6 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--belt-mm-s", type=float)
     parser.add_argument("--binning", type=int)
     parser.add_argument("--clutter", type=int, nargs=2, metavar=("LEAST", "MOST"))
+    parser.add_argument("--map-only", action="store_true", help="without the retrieval as printed in the paper")
     given = parser.parse_args(arguments)
     scanner = {"tube_kv": given.kv, "belt_speed_mm_s": given.belt_mm_s}
     started = time.monotonic()
@@ -45,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
             scanner={key: value for key, value in scanner.items() if value is not None},
             binning=given.binning,
             clutter=None if given.clutter is None else (given.clutter[0], given.clutter[1]),
+            map_only=given.map_only,
         )
         with _Shown(f"{given.kind} to {given.out}") as shown:
             manifest = make(
@@ -71,6 +73,8 @@ def _command(kind: str, seed: int, scans: int, given: argparse.Namespace) -> str
     extra = "".join(f" {name} {value:g}" for name, value in options.items() if value is not None)
     if given.clutter is not None:
         extra += f" --clutter {given.clutter[0]} {given.clutter[1]}"
+    if given.map_only:
+        extra += " --map-only"
     return f"darklane dataset {kind} --seed {seed} --scans {scans}{extra}"
 
 

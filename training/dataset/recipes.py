@@ -40,8 +40,12 @@ def recipe(
     scanner: dict[str, Any] | None = None,
     binning: int | None = None,
     clutter: tuple[int, int] | None = None,
+    map_only: bool = False,
 ) -> Recipe:
-    """Recipe of a data set; ``scanner`` overrides keys of table [scanner]. ValueError names what does not fit."""
+    """Recipe of a data set; ``scanner`` overrides keys of table [scanner]. ValueError names what does not fit.
+
+    ``map_only``: without the second retrieval of the studies, as printed in the paper.
+    """
     if clutter is not None and (kind != "study1" or not 0 <= clutter[0] <= clutter[1]):
         raise ValueError(f"clutter = {clutter}: is for study1, least and most number of things")
     count = scans or (QUICK_SCANS if quick else SCANS)[kind]
@@ -70,7 +74,7 @@ def recipe(
         emulator=settings.model_dump(mode="json"),
         binning=binning,
         clutter=clutter,
-        retrievals=("map",) if kind == "lane" else ("map", "paper"),
+        retrievals=("map",) if kind == "lane" or map_only else ("map", "paper"),
     )
 
 

@@ -27,6 +27,8 @@ from training.experiments.runner import Finished, Trainer, execute, finished, wa
 #: Splits of a quick experiment, and what it leaves out unless asked for.
 QUICK_SPLITS = 2
 NOT_QUICK = ("k_fold", "leave_one_out", "learning")
+#: End of the names of presets that go on from other weights; the same name without it does not.
+PRETRAINED = "-pretrained"
 #: Of the labels that mean nothing.
 SHUFFLE_SEED = 1
 TITLES: dict[Study, str] = {
@@ -62,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", action="append")
     parser.add_argument("--match", help="only runs with this in their name")
     parser.add_argument("--weights", type=Path)
+    parser.add_argument("--start", type=Path, help="folder of the weights that a pretrained preset goes on from")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--report-only", action="store_true")
@@ -78,14 +81,19 @@ def _run(given: argparse.Namespace, trainer: Trainer | None) -> int:
     trunks = given.trunk or ["lite0"]
     splits = min(QUICK_SPLITS, given.splits) if given.quick else given.splits
     splits = min(splits, len(scans.manifest.splits))
-    experiments = plan(study, ours, trunks, splits, len(scans.split("train")))
+    scratch = ours.removesuffix(PRETRAINED) if ours.endswith(PRETRAINED) else None
+    experiments = plan(study, ours, trunks, splits, len(scans.split("train")), scratch)
     if not given.report_only:
         chosen = _only(experiments, given.only, quick=given.quick)
         if trainer is None:
             from training.experiments.trainer import trainer as of_networks  # noqa: PLC0415 - loads PyTorch
 
-            trainer = of_networks(weights=given.weights)
-        runs = [run for run in wanted(chosen, ours, trunks) if (given.match or "") in run.name]
+            trainer = of_networks(weights=given.weights, start=given.start)
+        runs = [
+            run
+            for run in wanted(chosen, [ours, *([scratch] if scratch else [])], trunks)
+            if (given.match or "") in run.name
+        ]
         execute(runs, _sets(study, scans, given), runs_folder, trainer, given.seed, _tell)
     _write(study, experiments, scans, given)
     return 0

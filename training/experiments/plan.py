@@ -23,8 +23,9 @@ TRUNKS: Final = {
 }
 LOSSES: Final = ("softmax", "hinge")
 WITHOUT: Final = "no-dark-field"
-#: Label of our network's bars.
+#: Label of our network's bars, and of the same network that has seen nothing but the split's own scans.
 OURS: Final = "ours"
+SCRATCH: Final = "ours, not pretrained"
 #: Data sets of a study: its own; one of the same kind from other scene seeds; its own with labels dealt at random.
 DataName = Literal["own", "second", "shuffled"]
 #: Parts of the scans to train with in the learning curve.
@@ -68,13 +69,16 @@ class Experiment:
     shows: Literal["bars", "roc"] = "bars"
 
 
-def plan(study: Study, ours: str, trunks: Sequence[str], splits: int, training: int) -> list[Experiment]:
+def plan(
+    study: Study, ours: str, trunks: Sequence[str], splits: int, training: int, scratch: str | None = None
+) -> list[Experiment]:
     """All experiments of a study: ``ours`` is the preset of our network, ``splits`` how many random splits.
 
     ``trunks``: the trunk of which the variants (augmentation, without dark-field) are run comes first.
-    ``training``: how many scans split 0 trains with.
+    ``training``: how many scans split 0 trains with. ``scratch``: a preset of our network that is not pretrained, to
+    be compared with.
     """
-    made = _study1(ours, trunks[0], splits) if study == "study1" else _study2(ours, trunks[0])
+    made = _study1(ours, trunks[0], splits, scratch) if study == "study1" else _study2(ours, trunks[0], scratch)
     return [*made, _learning(ours, training), _leakage(ours, splits if study == "study1" else 1)]
 
 
@@ -103,13 +107,18 @@ def _over_splits(splits: int, preset: str, channels: str = "all", retrieval: Ret
     return tuple(Run(preset, channels, retrieval, f"split-{k}") for k in range(splits))
 
 
-def _study1(ours: str, trunk: str, splits: int) -> list[Experiment]:
+def _study1(ours: str, trunk: str, splits: int, scratch: str | None) -> list[Experiment]:
     def paper(trunk: str, layers: int, loss: str, channels: str = "all", more: str = "") -> tuple[Run, ...]:
         return _over_splits(splits, f"study1-{trunk}-fc{layers}-{loss}{more}", channels)
 
     named = f"{TRUNKS[trunk]}, 1 FC, hinge"
     best = paper(trunk, 1, "hinge")
     mine = _over_splits(splits, ours)
+    alone: list[Bar] = []
+    alone_without: list[Bar] = []
+    if scratch:
+        alone = [Bar(SCRATCH, _over_splits(splits, scratch))]
+        alone_without = [Bar(f"{SCRATCH}, without", _over_splits(splits, scratch, WITHOUT))]
     fig3 = [
         Bar(f"{TRUNKS[name]}, {layers} FC, {loss}", paper(name, layers, loss))
         for name, layers, loss in product(TRUNKS, (1, 2, 3), LOSSES)
@@ -120,7 +129,7 @@ def _study1(ours: str, trunk: str, splits: int) -> list[Experiment]:
         Experiment(
             "fig3", "Accuracy of the networks (Fig. 3)",
             "Random 70/30 splits. Texture: type II, a texture network beside the trunk, one layer, hinge loss.",
-            (*fig3, Bar(OURS, mine)),
+            (*fig3, *alone, Bar(OURS, mine)),
         ),
         Experiment(
             "dark_field", "With and without dark-field",
@@ -128,6 +137,7 @@ def _study1(ours: str, trunk: str, splits: int) -> list[Experiment]:
             (
                 Bar(OURS, mine), Bar(f"{OURS}, without", _over_splits(splits, ours, WITHOUT)),
                 Bar(f"{OURS}, without refraction only", _over_splits(splits, ours, "no-refraction")),
+                *alone, *alone_without,
                 Bar(named, best), Bar(f"{named}, without", paper(trunk, 1, "hinge", WITHOUT)),
             ),
         ),
@@ -161,15 +171,16 @@ def _study1(ours: str, trunk: str, splits: int) -> list[Experiment]:
     ]  # fmt: skip
 
 
-def _study2(ours: str, trunk: str) -> list[Experiment]:
+def _study2(ours: str, trunk: str, scratch: str | None) -> list[Experiment]:
     def timed(preset: str, channels: str = "all") -> tuple[Run, ...]:
         return (Run(preset, channels, timed=True),)
 
     split, named = f"study2-split-{trunk}", f"{TRUNKS[trunk]}, split network"
     pairs = [("with dark-field", "all"), ("without dark-field", WITHOUT)]
+    networks = [(OURS, ours), *([(SCRATCH, scratch)] if scratch else []), (named, split)]
     table1 = tuple(
         Bar(f"{label}, {words}", timed(preset, channels))
-        for (label, preset), (words, channels) in product(((OURS, ours), (named, split)), pairs)
+        for (label, preset), (words, channels) in product(networks, pairs)
     )
     standard = tuple(
         Bar(f"{TRUNKS[name]}, {words}", timed(f"study2-{name}", channels))

@@ -52,14 +52,14 @@ class Finished:
     record: dict[str, Any]
 
 
-def wanted(experiments: Sequence[Experiment], ours: str, trunks: Sequence[str]) -> list[Run]:
-    """Runs of ``experiments`` with our network and with the paper's on ``trunks``, each once, split by split.
+def wanted(experiments: Sequence[Experiment], ours: Sequence[str], trunks: Sequence[str]) -> list[Run]:
+    """Runs of ``experiments`` with the presets ``ours`` and with the paper's on ``trunks``, each once, split by split.
 
     A run that is timed in one place is timed for all.
     """
     runs: dict[str, Run] = {}
     for run in (run for experiment in experiments for bar in experiment.bars for run in bar.runs):
-        if run.preset == ours or any(f"-{trunk}" in run.preset for trunk in trunks):
+        if run.preset in ours or any(f"-{trunk}" in run.preset for trunk in trunks):
             earlier = runs.get(run.name)
             runs[run.name] = run if earlier is None or run.timed else earlier
     return sorted(runs.values(), key=lambda run: number(run.part) if run.part.startswith("split") else len(runs))

@@ -26,8 +26,13 @@ def preset_of(name: str) -> Preset:
     return replace(found, name=name, steps=int(steps))
 
 
-def trainer(report: Callable[[Run], Report] | None = None, weights: Path | None = None) -> Trainer:
-    """A trainer that tells ``report`` of every run how far it is. ``weights``: folder of the trunks' weight files."""
+def trainer(
+    report: Callable[[Run], Report] | None = None, weights: Path | None = None, start: Path | None = None
+) -> Trainer:
+    """A trainer that tells ``report`` of every run how far it is.
+
+    ``weights``: folder of the trunks' weight files; ``start``: folder of what pretrained presets go on from.
+    """
 
     def made(run: Run, scans: Scans, split: Split, seed: int, keep: Path) -> Outcome:
         checkpoint = keep / f"{run.name}.pt"
@@ -40,6 +45,7 @@ def trainer(report: Callable[[Run], Report] | None = None, weights: Path | None 
             run.channels,
             retrieval=run.retrieval,
             weights=weights,
+            start=start,
             # Planes of the whole data set lie beside it; a timed run makes everything itself.
             cache=keep / "planes" if run.timed else None,
             save=checkpoint,

@@ -92,6 +92,8 @@ class GrainPreset:
     bag_weight: float = 0.3
     #: Share of the crops that hold part of a sample, a threat or a benign one.
     on_sample: float = 0.6
+    #: Goes on from a network that was trained on other simulated scans.
+    pretrained: bool = False
 
 
 Preset = PaperPreset | GrainPreset
@@ -110,6 +112,15 @@ def _papers() -> list[PaperPreset]:
     return made
 
 
+#: End of the names of the presets that train on many simulated scans for others to go on from.
+PRETRAINING = "pretraining"
+#: Going on: little is left to learn, so the rate is low.
+GOING_ON = replace(OURS, rate=3e-4)
+
+#: Training on thousands of scans, and going on from there with those of a study.
+MANY = GrainPreset("", steps=4000, batch=12, width=32, validation=0.05, overlay=0.0, on_sample=0.9)
+FEW = replace(MANY, steps=120, validation=0.2, optimiser=GOING_ON, pretrained=True)
+
 _OURS = (
     GrainPreset("study1", steps=400),
     GrainPreset("study2", steps=900),
@@ -117,6 +128,8 @@ _OURS = (
     GrainPreset("study1-quick", steps=160, batch=12, crop=128, width=16),
     GrainPreset("study2-quick", steps=240, batch=12, crop=128, width=16),
     GrainPreset("lane-quick", steps=300, batch=12, crop=160, validation=0.2, pasted=0.5),
+    *(replace(MANY, name=f"{kind}-{PRETRAINING}") for kind in ("study1", "study2", "lane")),
+    *(replace(FEW, name=f"{kind}-pretrained") for kind in ("study1", "study2", "lane")),
     GrainPreset("study1-pasted", steps=1500, batch=12, overlay=0.2, pasted=0.5),
     GrainPreset("study2-pasted", steps=1500, batch=12, overlay=0.2, pasted=0.5),
 )

@@ -17,6 +17,7 @@ from training.fit_network.metrics import summary
 from training.fit_network.presets import GrainPreset, Preset
 from training.fit_network.presets import preset as preset_of
 from training.fit_network.result import Result
+from training.fit_network.start import load
 from training.networks.weights import Weights
 
 
@@ -29,6 +30,7 @@ def train(
     *,
     retrieval: RetrievalName = "map",
     weights: Path | None = None,
+    start: Path | None = None,
     cache: Path | None = None,
     save: Path | None = None,
     report: loop.Report | None = None,
@@ -36,8 +38,9 @@ def train(
     """Train ``preset`` on ``split.train`` of ``scans`` and judge ``split.test`` (indices in the whole data set).
 
     ``channels``: a set of :data:`training.fit_network.channels.CHANNELS`; ``retrieval``: which of a scan's images;
-    ``weights``: file or folder of the trunk's (the paper's networks only); ``cache``: folder of planes and features, by
-    default inside the data set; ``save``: file of the checkpoint that an interrupted training continues from.
+    ``weights``: file or folder of the trunk's (the paper's networks only); ``start``: folder of what a pretrained
+    preset goes on from; ``cache``: folder of planes and features, by default inside the data set; ``save``: file of the
+    checkpoint that an interrupted training continues from.
     ValueError for unknown names, or a split whose parts overlap.
     """
     chosen = preset_of(preset) if isinstance(preset, str) else preset
@@ -49,10 +52,13 @@ def train(
     planes = planes_of(channels)
     began = time.monotonic()
     if isinstance(chosen, GrainPreset):
-        trained = grain.fit(chosen, store, split.train, planes, seed, save, report)
+        if chosen.pretrained and start is None:
+            raise ValueError(f"preset {chosen.name}: goes on from other weights; give their folder (--start)")
+        before = load(start, channels) if chosen.pretrained and start else None
+        trained = grain.fit(chosen, store, split.train, planes, seed, save, report, before)
         fitted = time.monotonic()
         scores = trained.platt.probability(grain.scores(trained.network, store, split.test))
-        source = Weights(f"none: random, seed {seed}")
+        source = before.source if before else Weights(f"none: random, seed {seed}")
     else:
         fit = paper.fit(chosen, store, split.train, planes, seed, weights, save, report)
         fitted = time.monotonic()

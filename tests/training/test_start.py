@@ -1,0 +1,65 @@
+"""Trainings that go on from a network that was trained on other scans."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from tests.training import tiny_dataset  # noqa: E402
+from training.dataset import Scans  # noqa: E402
+from training.fit_network import presets, pretrain, start, train  # noqa: E402
+
+TINY = presets.GrainPreset("tiny", steps=60, batch=6, crop=48, width=8, every=20, bf16=False, overlay=0.0)
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> Scans:
+    torch.set_num_threads(1)
+    return tiny_dataset.make(tmp_path_factory.mktemp("data") / "set", scans=16, shape=(64, 72))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the command makes of other scenes."""
+    folder = tmp_path_factory.mktemp("weights")
+    others = tiny_dataset.make(folder / "set", scans=16, seed=700, shape=(64, 72))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(presets.PRESETS, f"study1-{presets.PRETRAINING}", TINY)
+        assert pretrain.main(["study1", "--data", str(others.folder), "--out", str(folder)]) == 0
+    assert sorted(path.name for path in folder.glob("*.pt")) == ["all.pt"]
+    return folder
+
+
+def test_a_few_batches_suffice_for_what_was_learnt_before(scans: Scans, weights: Path) -> None:
+    split = scans.manifest.splits[0]
+    short = replace(TINY, steps=1, pretrained=True, optimiser=presets.GOING_ON)
+    result = train(short, scans, split, 0, start=weights)
+    assert result.metrics["auc"] == 1.0
+    assert "scenes 700 to 715" in result.weights.source
+    assert result.weights.sha256
+    # The same without what was learnt before knows nothing yet.
+    blind = train(replace(short, pretrained=False), scans, split, 0)
+    assert blind.metrics["brier"] > result.metrics["brier"]
+    assert np.array_equal(result.scores, train(short, scans, split, 0, start=weights).scores)
+
+
+def test_weights_that_do_not_fit_or_know_the_scenes_are_refused(scans: Scans, weights: Path, tmp_path: Path) -> None:
+    split = scans.manifest.splits[0]
+    going_on = replace(TINY, pretrained=True)
+    with pytest.raises(ValueError, match="preset tiny: goes on from other weights"):
+        train(going_on, scans, split, 0)
+    with pytest.raises(start.StartError, match=r"one-bin\.pt: does not exist"):
+        train(going_on, scans, split, 0, "one-bin", start=weights)
+    with pytest.raises(start.StartError, match="width 8, the preset has 17 and 12"):
+        train(replace(going_on, width=12), scans, split, 0, start=weights)
+    seen = tiny_dataset.make(tmp_path / "seen", scans=16, seed=710, shape=(64, 72))
+    with pytest.raises(start.StartError, match=r"scene 710 of .* is one of them"):
+        train(going_on, seen, seen.manifest.splits[0], 0, start=weights)
+    (tmp_path / "all.pt").write_bytes(b"nothing")
+    with pytest.raises(start.StartError, match="cannot be gone on from"):
+        train(going_on, scans, split, 0, start=tmp_path)

@@ -1,0 +1,54 @@
+"""``python -m training.fit_network.pretrain``: trains our network on many simulated scans for others to go on from.
+
+Their scene seeds must be other ones than those of the data sets that are trained with and tested on later.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from training import dataset
+from training.fit_network import grain, loop, start
+from training.fit_network.channels import CHANNELS, planes_of
+from training.fit_network.inputs import Store
+from training.fit_network.presets import PRETRAINING, GrainPreset, preset
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m training.fit_network.pretrain", description=__doc__)
+    parser.add_argument("kind", choices=("study1", "study2", "lane"))
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data set")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the weights, one file per set of channels")
+    parser.add_argument("--channels", choices=tuple(CHANNELS), default="all")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1, help="results are the same only for the same number")
+    parser.add_argument("--steps", type=int, help="fewer or more than the preset has")
+    given = parser.parse_args(arguments)
+    torch.set_num_threads(given.threads)
+    chosen = preset(f"{given.kind}-{PRETRAINING}")
+    assert isinstance(chosen, GrainPreset)
+    if given.steps:
+        chosen = replace(chosen, steps=given.steps)
+    scans = dataset.open(given.data)
+    everything = range(len(scans.manifest.scans))
+    save = given.out / f"{given.channels}.training.pt"
+    trained = grain.fit(chosen, Store(scans), everything, planes_of(given.channels), given.seed, save, _say)
+    seeds = [entry.seed for entry in scans.manifest.scans]
+    path = given.out / f"{given.channels}.pt"
+    start.save(path, trained.network, (min(seeds), max(seeds)), scans.manifest.sha256)
+    save.unlink()
+    print(path)
+    return 0
+
+
+def _say(progress: loop.Progress) -> None:
+    print(f"{progress.step} / {progress.steps}  loss {progress.loss:.4f}  {progress.seconds:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,65 @@
+"""Networks that trainings go on from: ours, trained before on other simulated scans of the same kind.
+
+What the paper did with ImageNet, because two hundred scans are too few to learn from. A file holds tensors only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from training.networks.grain_net import GrainNet
+from training.networks.weights import Weights
+
+
+class StartError(ValueError):
+    """A file of weights cannot be gone on from; names the file and what to do."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Weights of a network that sees ``planes``; ``seeds``: first and last scene that it was trained on."""
+
+    planes: tuple[str, ...]
+    width: int
+    seeds: tuple[int, int]
+    state: dict[str, Tensor]
+    source: Weights
+
+    def into(self, network: GrainNet) -> None:
+        """Put the weights, the scales of the planes among them, into ``network``; StartError when they do not fit."""
+        if (network.planes, network.width) != (self.planes, self.width):
+            raise StartError(
+                f"{self.source.source}: is for {len(self.planes)} planes and width {self.width}, the preset has "
+                f"{len(network.planes)} and {network.width}; give a file of the same channels and width"
+            )
+        network.load_state_dict(self.state)
+
+
+def save(path: Path, network: GrainNet, seeds: tuple[int, int], data: str) -> None:
+    """Write ``network``; ``data``: hash of the data set that it was trained on."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".part")
+    about = {"planes": list(network.planes), "width": network.width, "seeds": list(seeds), "data": data}
+    torch.save(about | {"network": network.state_dict()}, partial)
+    partial.replace(path)
+
+
+def load(folder: Path, channels: str) -> Start:
+    """The weights for a set of channels: file ``CHANNELS.pt`` of ``folder``; StartError when there are none."""
+    path = folder / f"{channels}.pt"
+    if not path.is_file():
+        raise StartError(f"{path}: does not exist; make it with python -m training.fit_network.pretrain")
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+        first, last = (int(seed) for seed in found["seeds"])
+        planes, width = tuple(str(name) for name in found["planes"]), int(found["width"])
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        source = Weights(f"our network trained on simulated scenes {first} to {last}, data set {found['data']}", digest)
+        return Start(planes, width, (first, last), dict(found["network"]), source)
+    except Exception as error:  # torch raises many kinds
+        raise StartError(f"{path}: cannot be gone on from ({error}); make it again") from error
