@@ -42,6 +42,9 @@ def retrieve(
     ``unbiased``: take off what noise makes the fit err by on average (docs/kernels.md), where that exceeds 0.05 σ. Use
     False for samples without noise, as of a simulation: what made them comes back. σ is the same.
 
+    σ of `paper` and `full` is the standard deviation. That of `map` is conservative: ``SETTINGS.map_coverage`` (1.15)
+    standard deviations and the longer side of a skewed interval, so that 5 σ hold where no flag is set.
+
     A sample that is NaN, zero, negative or saturated gives NaN and ``Flag.BAD_INPUT``, in both bins for `map`.
     Raises ValueError that names the argument and the value.
     """

@@ -59,10 +59,12 @@ class Settings:
     gain_least: float = 1e-6  # with o free, iterating also stops where a step would lower χ² by less than this,
     gain_part: float = 0.05  # or, where no exact root is near, by less than this part of it
     singular_spread_free: float = 0.15  # singular_spread with o free: t, τ² and o then err together
-    second_order_spread: float = 0.025  # σ(τ²)/blurred variance, with o free σ(t)/t: from here on skew is looked at
+    second_order_spread: float = 0.01  # σ(τ²)/blurred variance, with o free σ(t)/t: from here on skew is looked at
     bias_least: float = 0.05  # a bias of this part of a σ is left alone, what is more is taken off,
     bias_most: float = 0.5  # but not more than this: beyond, two orders are too few
     skew_growth: float = 0.09  # growth of σ within one σ: more, and 5 σ is not what it is of a normal law
+    skew_reach: float = 3.0  # σ of `map` is wider by that many times its growth: half of a 5-σ interval, and a little
+    map_coverage: float = 1.15  # coverage factor of `map`: its σ are that many standard deviations
 
     def vector(self) -> F32:
         """All fields, in order, as the (n,) float32 argument of the compiled kernels."""

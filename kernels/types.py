@@ -27,7 +27,7 @@ class Flag(IntFlag):
     LOW_COUNTS = 16
     BAD_INPUT = 32  # NaN, saturated or dead
     PRIOR_DOMINATED = 64  # information, not a fault: the samples alone would not have told o
-    SKEWED = 128  # information, not a fault: σ holds for 68 %, but errors beyond 3 σ are more frequent than normal
+    SKEWED = 128  # information, not a fault: σ covers 68 % or more, but errors beyond 3 σ are more frequent than normal
 
 
 #: Flags that tell more about a good pixel.
@@ -65,7 +65,8 @@ class Retrieval:
     """Result of :func:`kernels.retrieve`.
 
     ``images`` and ``sigma``: (4 channels, 2 bins, rows, columns) float32 in the channel order transmission (1),
-    refraction (µm at M1), dark-field (τ², µm² at M1), offset (1). ``flags``: (2, rows, columns) uint16.
+    refraction (µm at M1), dark-field (τ², µm² at M1), offset (1); that σ of `map` are conservative says
+    :func:`kernels.retrieve`. ``flags``: (2, rows, columns) uint16.
     """
 
     images: F32

@@ -113,10 +113,13 @@ DARKLANE_FN void finish(const Data<F, NB>& data, const Curve<F> (&curve)[NB], co
         out.image[2][b] = last.v[b];
         out.image[3][b] = clamp(tied.f[b] + last.z[b] * F(sd_of<NB>(prior, b)), F(s.offset_min), F(s.offset_max));
         out.flags[b] = out.flags[b] + select((magnitude(skew[b]) > F(s.skew_growth)) | (share[b] > zero), F(SKEWED), zero);
-        if (NB == 2) {  // the longer side of a skewed 1-σ interval
-            const F per = maximum(skew[b], zero) * inverse_root(clamp(c[b].vv, F(1e-30f), F(1e30f)));
+        if (NB == 2) {  // the longer side of a skewed interval of 5 σ as far as 5 σ are to hold, of one σ beyond
+            const F grown = maximum(skew[b], minimum(skew[b], F(s.skew_growth)) * F(s.skew_reach));
+            const F per = maximum(grown, zero) * inverse_root(clamp(c[b].vv, F(1e-30f), F(1e30f)));
             const F with_v[4] = {c[b].tv, c[b].sv, c[b].vv, c[b].vo};
-            DARKLANE_UNROLL for (int k = 0; k < 4; ++k) out.sigma[k][b] = out.sigma[k][b] + per * magnitude(with_v[k]);
+            DARKLANE_UNROLL for (int k = 0; k < 4; ++k) {
+                out.sigma[k][b] = F(s.map_coverage) * (out.sigma[k][b] + per * magnitude(with_v[k]));
+            }
         }
     }
 }

@@ -61,7 +61,7 @@ struct CurvesJob {
 };
 
 // Number of floats in the table of kernels/settings.py.
-constexpr unsigned long SETTINGS = 43;
+constexpr unsigned long SETTINGS = 45;
 
 struct Kernels {
     const char* name;

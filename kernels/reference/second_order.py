@@ -80,6 +80,8 @@ def apply(problem: Problem, p: F64, normal: F64, chain: F64, sigma: F64, flags: 
     skew = np.where(live, skew, 0.0)
     skewed = (np.abs(skew) > SETTINGS.skew_growth) | (share > 0)
     flags = flags | np.where(skewed, int(Flag.SKEWED), 0).astype(np.uint16)
-    if tied:  # the longer side of a skewed 1-σ interval
-        sigma = sigma + np.maximum(skew, 0.0)[..., None] * np.where(live[..., None], np.abs(along), 0.0)
+    if tied:  # the longer side of a skewed interval of 5 σ as far as 5 σ are to hold, of one σ beyond
+        grown = np.maximum(skew, SETTINGS.skew_reach * np.minimum(skew, SETTINGS.skew_growth))
+        wider = sigma + np.maximum(grown, 0.0)[..., None] * np.where(live[..., None], np.abs(along), 0.0)
+        sigma = SETTINGS.map_coverage * wider
     return moved, sigma, flags

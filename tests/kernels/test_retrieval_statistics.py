@@ -115,7 +115,8 @@ def test_map_is_unbiased_and_efficient(name: str, counts: float) -> None:
     bias, spread, coverage, flagged, _ = monte_carlo(name, "map", counts)
     assert np.abs(bias).max() < 0.1
     assert np.abs(spread - 1).max() < 0.1
-    assert ((coverage > 0.66) & (coverage < 0.74)).all()  # σ is the longer side of a skewed interval
+    # σ is 1.15 standard deviations, which cover 0.75, and the longer side of a skewed interval.
+    assert ((coverage > 0.735) & (coverage < 0.87)).all()
     assert flagged.max() < 1e-3
 
 

@@ -13,6 +13,7 @@ from kernels import Flag, checks, retrieve, retrieve_stepped
 from kernels.backends.host import HostBackend, instruction_sets
 from kernels.reference import stepped as reference
 from kernels.reference.model import widen
+from kernels.settings import SETTINGS
 from kernels.stepped import _pack
 from kernels.types import F32, F64, IlluminationCurves, Model
 from tests.kernels import scene
@@ -156,7 +157,8 @@ def test_a_four_way_mask_is_the_scanned_lane(model: Model, gain: float) -> None:
     good = ((lane.flags | found.flags) & ~np.uint16(Flag.PRIOR_DOMINATED)) == 0
     assert good.mean() > (0.9 if model == "map" else 0.5)
     assert (np.abs(lane.images - found.images)[:, good] < 5e-3 * lane.sigma[:, good]).all()
-    np.testing.assert_allclose(found.sigma[:, good], lane.sigma[:, good], rtol=0.02)
+    wider = SETTINGS.map_coverage if model == "map" else 1.0
+    np.testing.assert_allclose(wider * found.sigma[:, good], lane.sigma[:, good], rtol=0.03)
 
 
 @pytest.mark.parametrize("name", ["3 positions", "5 positions", "3-way mask"])
