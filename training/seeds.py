@@ -18,5 +18,7 @@ EVALUATION = (920_000, 921_000)
 DATASETS = {"study1": (1_000_000, 1_100_000), "study2": (1_100_000, 1_200_000), "lane": (1_200_000, 1_300_000)}
 #: First scene of the second set of each kind, within its range.
 SECOND_SET = 50_000
+#: First scene, within its range, of the large set of each kind that networks are trained on before.
+PRETRAINING_SET = 60_000
 #: First scene, within the range of the lane, of the set on which a network and the discriminator are joined.
 FUSION_SET = 90_000

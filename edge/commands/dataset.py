@@ -37,7 +37,7 @@ def dataset(
     ] = None,
     clutter: Annotated[
         tuple[int, int] | None,
-        typer.Option("--clutter", help="study1: least and most things beside the sample.", show_default="6 10"),
+        typer.Option("--clutter", help="study1: least and most things beside the sample.", show_default="2 4"),
     ] = None,
     map_only: Annotated[bool, typer.Option("--map-only", help="Without the paper's own retrieval.")] = False,
 ) -> None:

@@ -35,7 +35,7 @@ class Recipe(_Table):
     binning: int = Field(ge=1, description="pixels of the scanner's grid summed in both directions before retrieval")
     retrievals: tuple[RetrievalName, ...]
     clutter: tuple[int, int] | None = Field(
-        None, description="study 1: least and most things beside the sample; null: as in the lane's bags, 6 and 10"
+        None, description="study 1: least and most things beside the sample; null for the others"
     )
 
     def sha256(self) -> str:

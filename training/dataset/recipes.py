@@ -10,6 +10,7 @@ import numpy.typing as npt
 from firmware_bridge.emulator.settings import EmulatorSettings
 from firmware_bridge.scanner import Scanner
 from training.dataset.manifest import Entry, Kind, Recipe, Split
+from training.dataset.scenes import CLUTTER_THINGS
 from training.seeds import DATASETS
 
 #: Scans of a whole set [paper, text to Figs. 3 and 4; ours for the lane], and of one made with --quick.
@@ -73,7 +74,7 @@ def recipe(
         scanner=made.model_dump(mode="json"),
         emulator=settings.model_dump(mode="json"),
         binning=binning,
-        clutter=clutter,
+        clutter=CLUTTER_THINGS if kind == "study1" and clutter is None else clutter,
         retrievals=("map",) if kind == "lane" or map_only else ("map", "paper"),
     )
 
