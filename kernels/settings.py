@@ -65,6 +65,7 @@ class Settings:
     skew_growth: float = 0.09  # growth of σ within one σ: more, and 5 σ is not what it is of a normal law
     skew_reach: float = 3.0  # σ of `map` is wider by that many times its growth: half of a 5-σ interval, and a little
     map_coverage: float = 1.15  # coverage factor of `map`: its σ are that many standard deviations
+    skew_growth_free: float = 0.05  # skew_growth with o free: σ is not made wider there
 
     def vector(self) -> F32:
         """All fields, in order, as the (n,) float32 argument of the compiled kernels."""

@@ -112,7 +112,8 @@ DARKLANE_FN void finish(const Data<F, NB>& data, const Curve<F> (&curve)[NB], co
         out.image[1][b] = last.s[b];
         out.image[2][b] = last.v[b];
         out.image[3][b] = clamp(tied.f[b] + last.z[b] * F(sd_of<NB>(prior, b)), F(s.offset_min), F(s.offset_max));
-        out.flags[b] = out.flags[b] + select((magnitude(skew[b]) > F(s.skew_growth)) | (share[b] > zero), F(SKEWED), zero);
+        const auto skewed = magnitude(skew[b]) > F(NB == 2 ? s.skew_growth : s.skew_growth_free);
+        out.flags[b] = out.flags[b] + select(skewed | (share[b] > zero), F(SKEWED), zero);
         if (NB == 2) {  // the longer side of a skewed interval of 5 σ as far as 5 σ are to hold, of one σ beyond
             const F grown = maximum(skew[b], minimum(skew[b], F(s.skew_growth)) * F(s.skew_reach));
             const F per = maximum(grown, zero) * inverse_root(clamp(c[b].vv, F(1e-30f), F(1e30f)));

@@ -18,7 +18,7 @@ struct Settings {
     float pile_up_fraction;
     float stepped_iterations;
     float gain_least, gain_part, singular_spread_free;
-    float second_order_spread, bias_least, bias_most, skew_growth, skew_reach, map_coverage;
+    float second_order_spread, bias_least, bias_most, skew_growth, skew_reach, map_coverage, skew_growth_free;
 };
 
 #if defined(DARKLANE_SETTINGS)

@@ -61,7 +61,7 @@ struct CurvesJob {
 };
 
 // Number of floats in the table of kernels/settings.py.
-constexpr unsigned long SETTINGS = 45;
+constexpr unsigned long SETTINGS = 46;
 
 struct Kernels {
     const char* name;

@@ -78,7 +78,8 @@ def apply(problem: Problem, p: F64, normal: F64, chain: F64, sigma: F64, flags: 
     gain = problem.gain[:, None, None]
     skew = (0.5 * w**2 / gain * slope**3 - w * slope * _bend(problem, at, along)).sum(-1)
     skew = np.where(live, skew, 0.0)
-    skewed = (np.abs(skew) > SETTINGS.skew_growth) | (share > 0)
+    limit = SETTINGS.skew_growth if tied else SETTINGS.skew_growth_free
+    skewed = (np.abs(skew) > limit) | (share > 0)
     flags = flags | np.where(skewed, int(Flag.SKEWED), 0).astype(np.uint16)
     if tied:  # the longer side of a skewed interval of 5 σ as far as 5 σ are to hold, of one σ beyond
         grown = np.maximum(skew, SETTINGS.skew_reach * np.minimum(skew, SETTINGS.skew_growth))
