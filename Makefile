@@ -113,7 +113,11 @@ TRAIN := build/train
 train: install
 	$(BIN)/pip install --quiet $$($(BIN)/python -c 'import tomllib; \
 	  print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["train"])')
-	nice $(BIN)/python -m training.fit_network lane --data $(TRAIN)/lane --out $(TRAIN)/network
+	nice $(BIN)/python -m training.dataset study1 --seed 1070000 --scans 2000 --clutter 2 10 --belt-mm-s 11.7 --map-only \
+	  --out $(TRAIN)/windows
+	nice $(BIN)/python -m training.fit_network.pretrain lane --data $(TRAIN)/windows --out $(TRAIN)/start
+	nice $(BIN)/python -m training.fit_network lane-pretrained --data $(TRAIN)/lane --start $(TRAIN)/start \
+	  --out $(TRAIN)/network
 	nice $(BIN)/python -m training.dataset lane --seed 1290000 --scans 160 --out $(TRAIN)/fusion
 	nice $(BIN)/python -m training.fuse --bundle $$(ls -dt $(TRAIN)/network/net-* | head -n 1) \
 	  --data $(TRAIN)/fusion --out $(TRAIN)/fused --keys $(TRAIN)/network/keys

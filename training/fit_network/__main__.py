@@ -23,6 +23,7 @@ from training.fit_network import bundle, grain, loop
 from training.fit_network.channels import CHANNELS, planes_of
 from training.fit_network.inputs import Store
 from training.fit_network.presets import PRESETS, GrainPreset, preset
+from training.fit_network.start import load
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,6 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--channels", choices=tuple(CHANNELS), default="all")
     parser.add_argument("--threads", type=int, default=1, help="results are the same only for the same number")
     parser.add_argument("--steps", type=int, help="fewer or more than the preset has")
+    parser.add_argument("--start", type=Path, help="folder of the weights that a pretrained preset goes on from")
     parser.add_argument("--model-version", default="1.0.0", help="what the manifest says")
     parser.add_argument("--note", default="", help="a sentence for the manifest's description")
     given = parser.parse_args(arguments)
@@ -45,18 +47,23 @@ def main(arguments: list[str] | None = None) -> int:
     assert isinstance(chosen, GrainPreset)
     if given.steps:
         chosen = replace(chosen, steps=given.steps)
+    if chosen.pretrained != (given.start is not None):
+        parser.error(f"preset {chosen.name} and --start: give the folder with a '-pretrained' preset, and only there")
     try:
+        before = load(given.start, given.channels) if given.start else None
         scans = _scans(given.data, given.preset.split("-")[0])
         split = scans.manifest.splits[0]
         store = Store(scans)
-        trained = grain.fit(
-            chosen, store, split.train, planes_of(given.channels), given.seed, given.out / "training.pt", _say
-        )
+        planes, save = planes_of(given.channels), given.out / "training.pt"
+        trained = grain.fit(chosen, store, split.train, planes, given.seed, save, _say, before)
+        origin = f"Went on from {before.source.source}." if before else ""
         about = bundle.About(
             name=f"grain-{given.preset}",
             version=given.model_version,
             command=_command(given),
-            description=f"simulated bags of this repository's emulator, no measurements. {given.note}".strip(),
+            description=" ".join(
+                filter(None, ("simulated bags of this repository's emulator, no measurements.", origin, given.note))
+            ),
             metrics={"seed": given.seed, "steps": chosen.steps, "simulated": True},
         )
         path = bundle.make(trained, store, split.test, about, given.out, KeyStore(given.keys or given.out / "keys"))
@@ -85,7 +92,8 @@ def _command(given: argparse.Namespace) -> str:
     """What to type to get the same network; folders are the reader's own."""
     words = ["python", "-m", "training.fit_network", given.preset, "--data", "DATA", "--out", "OUT"]
     words += ["--seed", str(given.seed), "--channels", given.channels, "--threads", str(given.threads)]
-    return shlex.join(words + (["--steps", str(given.steps)] if given.steps else []))
+    words += ["--steps", str(given.steps)] if given.steps else []
+    return shlex.join(words + (["--start", "START"] if given.start else []))
 
 
 def _say(progress: loop.Progress) -> None:

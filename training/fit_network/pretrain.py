@@ -28,6 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="results are the same only for the same number")
     parser.add_argument("--steps", type=int, help="fewer or more than the preset has")
+    parser.add_argument("--start", type=Path, help="folder of weights to go on from in turn")
     given = parser.parse_args(arguments)
     torch.set_num_threads(given.threads)
     chosen = preset(f"{given.kind}-{PRETRAINING}")
@@ -37,8 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
     scans = dataset.open(given.data)
     everything = range(len(scans.manifest.scans))
     save = given.out / f"{given.channels}.training.pt"
-    trained = grain.fit(chosen, Store(scans), everything, planes_of(given.channels), given.seed, save, _say)
-    seeds = [entry.seed for entry in scans.manifest.scans]
+    before = start.load(given.start, given.channels) if given.start else None
+    trained = grain.fit(chosen, Store(scans), everything, planes_of(given.channels), given.seed, save, _say, before)
+    seeds = [entry.seed for entry in scans.manifest.scans] + list(before.seeds if before else ())
     path = given.out / f"{given.channels}.pt"
     start.save(path, trained.network, (min(seeds), max(seeds)), scans.manifest.sha256)
     save.unlink()

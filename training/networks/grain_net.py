@@ -25,37 +25,43 @@ SMOOTH = 3
 
 
 class Ratio(NamedTuple):
-    """Planes ``top`` / ``bottom``; ``least``: denominator that counts, in its unit; ``scale`` brings it to order 1."""
+    """Planes ``top`` / ``bottom``; ``least``: denominator that counts, in its unit.
+
+    ``centre`` is taken off and ``spread`` divided by, both in the ratio's unit: what tells materials apart are
+    differences of one per cent, which eight bits of a number around 1 do not hold.
+    """
 
     top: str
     bottom: str
     least: float
-    scale: float
+    centre: float
+    spread: float
 
 
+#: Centres and spreads: what materials without metal have, simulated at 80 and 120 kVp, roughly.
 RATIOS = (
-    Ratio("dark_field low", "attenuation low", 0.03, 0.02),
-    Ratio("dark_field high", "attenuation high", 0.03, 0.05),
-    Ratio("attenuation high", "attenuation low", 0.03, 1.0),
-    Ratio("offset_attenuation low", "attenuation low", 0.03, 1.0),
-    Ratio("offset_attenuation high", "attenuation low", 0.03, 1.0),
-    Ratio("dark_field high", "dark_field low", 8.0, 1.0),
+    Ratio("dark_field low", "attenuation low", 0.03, 20.0, 10.0),
+    Ratio("dark_field high", "attenuation high", 0.03, 7.0, 4.0),
+    Ratio("attenuation high", "attenuation low", 0.03, 0.655, 0.02),
+    Ratio("offset_attenuation low", "attenuation low", 0.03, 0.56, 0.03),
+    Ratio("offset_attenuation high", "attenuation low", 0.03, 0.595, 0.03),
+    Ratio("dark_field high", "dark_field low", 8.0, 0.17, 0.05),
 )
-#: Planes whose slope against :data:`SLOPE_OF` is taken, and what brings it to order 1.
+#: Planes whose slope against :data:`SLOPE_OF` is taken, with centre and spread.
 SLOPE_OF = "attenuation low"
-SLOPES: tuple[tuple[str, float], ...] = (
-    ("dark_field low", 0.03),
-    ("dark_field high", 0.08),
-    ("attenuation high", 1.0),
-    ("offset_attenuation low", 1.0),
-    ("offset_attenuation high", 1.0),
+SLOPES: tuple[tuple[str, float, float], ...] = (
+    ("dark_field low", 20.0, 10.0),
+    ("dark_field high", 4.0, 2.5),
+    ("attenuation high", 0.655, 0.02),
+    ("offset_attenuation low", 0.56, 0.03),
+    ("offset_attenuation high", 0.595, 0.03),
 )
 #: Pixels a side that ratios and slopes are made of the means of: one pixel of a fast scan is mostly noise.
 FINE = 4
 #: Windows of wide ratios and of slopes in cells; least variance of the attenuation that counts.
 WIDE, SLOPE_WINDOWS, SLOPE_FLOOR = 3, (3, 5), 2e-4
-#: No ratio or slope comes out larger than this.
-LARGEST = 4.0
+#: No ratio or slope comes out larger than this many spreads.
+LARGEST = 6.0
 #: Window of the texture statistics on the maps of stride 4, and its step.
 WINDOW, STEP = 7, 2
 #: Least variance of a mid-level feature: below, the square root is steep for nothing.
@@ -87,7 +93,8 @@ class Physics(nn.Module):
 
     Across the edge of a thing, the slope of its dark-field against its attenuation is its own ratio, whatever lies
     behind it and however thick it is: the background renormalisation of the paper (Supplementary Fig. 4) without
-    having to find regions first. Both shrink to 0 where the denominator drowns in its own noise.
+    having to find regions first. Both are told as differences from a usual value, and shrink to 0 where the denominator
+    drowns in its own noise.
     """
 
     def __init__(self, planes: Sequence[str]) -> None:
@@ -95,7 +102,7 @@ class Physics(nn.Module):
         ratios = [entry for entry in RATIOS if entry.top in planes and entry.bottom in planes]
         slopes = [entry for entry in SLOPES if SLOPE_OF in planes and entry[0] in planes]
         used = sorted({planes.index(name) for entry in ratios for name in (entry.top, entry.bottom)}
-                      | {planes.index(name) for name, _ in slopes} | {planes.index(SLOPE_OF)})  # fmt: skip
+                      | {planes.index(name) for name, _, _ in slopes} | {planes.index(SLOPE_OF)})  # fmt: skip
         at = {planes[index]: k for k, index in enumerate(used)}
         self.ratios, self.slopes = len(ratios), len(SLOPE_WINDOWS) * (len(slopes) + 1)
         self.base = at[SLOPE_OF]
@@ -108,9 +115,11 @@ class Physics(nn.Module):
         keep("top", [at[entry.top] for entry in ratios])
         keep("bottom", [at[entry.bottom] for entry in ratios])
         keep("floor", [entry.least**2 for entry in ratios])
-        keep("ratio_scale", [entry.scale for entry in ratios])
-        keep("sloped", [at[name] for name, _ in slopes])
-        keep("slope_scale", [scale for _, scale in slopes])
+        keep("ratio_centre", [entry.centre for entry in ratios])
+        keep("ratio_scale", [1 / entry.spread for entry in ratios])
+        keep("sloped", [at[name] for name, _, _ in slopes])
+        keep("slope_centre", [centre for _, centre, _ in slopes])
+        keep("slope_scale", [1 / spread for _, _, spread in slopes])
 
     def forward(self, planes: Tensor) -> tuple[Tensor, Tensor]:
         """Ratios at a quarter of the resolution, and ratios and slopes at an eighth, of raw planes (N, C, …)."""
@@ -123,14 +132,17 @@ class Physics(nn.Module):
         for window in SLOPE_WINDOWS:
             mean = _around(cells, window)
             middle = mean[:, self.base : self.base + 1]
-            spread = torch.relu(_around(squares, window) - middle * middle) + SLOPE_FLOOR
+            variance = torch.relu(_around(squares, window) - middle * middle)
             joint = _around(products, window) - mean.index_select(1, self.sloped) * middle
-            made += [_squeezed(self.slope_scale * joint / spread), torch.sqrt(spread) * 5.0]
+            off_centre = self.slope_scale * (joint - self.slope_centre * variance)
+            spread = variance + SLOPE_FLOOR
+            made += [_squeezed(off_centre / spread), torch.sqrt(spread) * 5.0]
         return self._ratios(fine), torch.cat(made, 1)
 
     def _ratios(self, mean: Tensor) -> Tensor:
         top, bottom = mean.index_select(1, self.top), mean.index_select(1, self.bottom)
-        return _squeezed(self.ratio_scale * top * bottom / (bottom * bottom + self.floor))
+        off_centre = self.ratio_scale * (top - self.ratio_centre * bottom)
+        return _squeezed(off_centre * bottom / (bottom * bottom + self.floor))
 
 
 def _squeezed(x: Tensor) -> Tensor:
