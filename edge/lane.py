@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,8 +55,12 @@ class Lane:
         say: Callable[[str], None],
         faults: str | None = None,
         scanner_dir: Path | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        """``scanner_dir``: where the emulated scanner keeps its files; default: the state directory."""
+        """``scanner_dir``: where the emulated scanner keeps its files; default: the state directory.
+
+        ``environment``: variables of the services beside those of this process.
+        """
         # The archive says "simulated" for whatever was scanned while the [emulator] table was there.
         emulator = (config.emulator or {}) if emulate else None
         self.config = config.model_copy(update={"emulator": emulator})
@@ -64,6 +68,7 @@ class Lane:
         self.plan = plan
         self.faults = faults
         self.scanner_dir = scanner_dir or config.state_dir
+        self.environment = environment
         self.say = say
         self.result = LaneRun()
         self.scanner: EmulatedScanner | None = None
@@ -110,7 +115,7 @@ class Lane:
                 state = self.calibration_state()
         if state != "CALIBRATED":
             self.say(f"calibration: {state}. No bag will be cleared; run 'darklane calibrate' first")
-        self.supervisor = Supervisor(self.config)
+        self.supervisor = Supervisor(self.config, environment=self.environment)
         bus = self.supervisor.bus
         self._feed = bus.subscriber("feed")
         # With faults of the emulated scanner somebody has to reset and to start again: here, the lane does.

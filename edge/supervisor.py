@@ -5,9 +5,11 @@ On an installed box systemd does this work; both are checked against :data:`edge
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -51,7 +53,14 @@ class Child:
 class Supervisor:
     """Owns the service processes of one lane; call :meth:`poll` often."""
 
-    def __init__(self, config: Config, services: tuple[Service, ...] = SERVICES) -> None:
+    def __init__(
+        self,
+        config: Config,
+        services: tuple[Service, ...] = SERVICES,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """``environment``: variables of the services beside those of this process."""
+        self._environment = {**os.environ, **(environment or {})}
         self.config = config
         self.bus = Bus(config.run_dir, "supervisor")
         self._status = self.bus.socket("status", zmq.PULL, bind=True)
@@ -74,6 +83,7 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=stderr,
                 stderr=stderr,
+                env=self._environment,
                 # Ctrl-C reaches the supervisor only; it stops the services in order.
                 start_new_session=True,
             )

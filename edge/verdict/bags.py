@@ -50,6 +50,16 @@ class Bag:
         return False
 
 
+def is_older(event: DeviceEvent, record: BagRecord) -> bool:
+    """Whether the event certainly happened before this bag entered: by its number and by its clock.
+
+    One alone is not enough: the clock may have been set back since, and the numbers of a bridge that lost its state
+    may begin lower.
+    """
+    by_number = not event.event_seq or not record.event_seq or event.event_seq < record.event_seq
+    return by_number and 0 < event.event_t_ns < record.entered_ns
+
+
 def safe_id(text: str) -> str:
     """``text`` with the characters that a bag id may not hold replaced; never empty."""
     return _UNSAFE.sub("_", text)[:_LONGEST_ID] or "unnamed"

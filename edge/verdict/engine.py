@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edge.messages import Assessment, Decision, DeviceEvent, DeviceEventKind, Fault
 from edge.verdict.actions import Action, BagEntered, BagLeft, ClearLine, Decided, Now
-from edge.verdict.bags import Bag, derived_id, is_news, new_bag, overdue, safe_id, verdict_on
+from edge.verdict.bags import Bag, derived_id, is_news, is_older, new_bag, overdue, safe_id, verdict_on
 from edge.verdict.belt import BeltState, Trouble
 from edge.verdict.memory import BagMemory, History, same_entry
 from edge.verdict.orphans import Orphans
@@ -182,8 +182,9 @@ class BagLedger:
         reason, what = trouble
         for bag in list(self.open.values()):
             # What is reported late, after our own restart, may be older than the bag.
-            late = event.event_t_ns and event.event_t_ns < bag.record.entered_ns
-            if not late and not self.belt.has_passed(bag.exit_encoder, self.limits.scan_tail_counts):
+            if not is_older(event, bag.record) and not self.belt.has_passed(
+                bag.exit_encoder, self.limits.scan_tail_counts
+            ):
                 out += self._decide(bag, unknown(reason, f"{what} while the bag was being scanned"), None, now)
         return out
 
@@ -192,7 +193,7 @@ class BagLedger:
         out: list[Action] = []
         self.belt.encoder = event.encoder
         for bag in list(self.open.values()):
-            if event.encoder < bag.record.encoder and event.event_t_ns >= bag.record.entered_ns:
+            if event.encoder < bag.record.encoder and not is_older(event, bag.record):
                 if self.belt.inside == bag.record.bag_id:
                     self.belt.inside = ""
                 out += self._doubt(bag, f"the belt controller was restarted: {event.detail}", now)

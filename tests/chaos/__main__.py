@@ -13,7 +13,7 @@ from edge.lane import Lane
 from tests.chaos.disk import MARK, SmallDisk, enter_namespace
 from tests.chaos.driver import NAMES, Driver, configuration
 from tests.chaos.judge import judge
-from tests.chaos.storm import Storm
+from tests.chaos.storm import THREAT_ROWS, Storm
 
 
 def main() -> int:
@@ -22,6 +22,7 @@ def main() -> int:
     parser.add_argument("--bags", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--time-scale", type=float, default=4.0, help="times real time")
+    parser.add_argument("--rows", type=int, default=THREAT_ROWS, help="of the detector; with fewer nothing alarms")
     parser.add_argument("--calibrated", type=Path, help="state directory of a lane that is calibrated already")
     parser.add_argument("--keep", type=Path, help="leave journal and logs in this folder, whatever happens")
     parser.add_argument(MARK, action="store_true", dest="namespace", help=argparse.SUPPRESS)
@@ -30,7 +31,7 @@ def main() -> int:
         enter_namespace("tests.chaos", sys.argv[1:])
     with tempfile.TemporaryDirectory(prefix="dl-chaos-") as name:
         folder = Path(name)
-        calibrated = args.calibrated or _calibrate(folder / "cal", args.time_scale)
+        calibrated = args.calibrated or _calibrate(folder / "cal", args.time_scale, args.rows)
         state_dir = folder / "s"
         state_dir.mkdir()
         disk = SmallDisk(state_dir, namespace=args.namespace)
@@ -39,8 +40,8 @@ def main() -> int:
         shutil.copytree(
             calibrated / "dev", scanner_dir / "dev", ignore=lambda _, names: set(names) - {"positions.json"}
         )
-        storm = Storm.draw(args.seed, args.bags, NAMES)
-        driver = Driver(storm, configuration(state_dir, args.time_scale), scanner_dir, disk)
+        storm = Storm.draw(args.seed, args.bags, NAMES, threats=args.rows >= THREAT_ROWS)
+        driver = Driver(storm, configuration(state_dir, args.time_scale, args.rows), scanner_dir, disk)
         try:
             run = driver.run()
             line, wrong = judge(run)
@@ -56,11 +57,11 @@ def main() -> int:
     return 1 if wrong else 0
 
 
-def _calibrate(state_dir: Path, time_scale: float) -> Path:
+def _calibrate(state_dir: Path, time_scale: float, rows: int) -> Path:
     state_dir.mkdir()
     plan = state_dir / "plan.json"
     plan.write_text('{"items": []}', encoding="utf-8")
-    with Lane(configuration(state_dir, time_scale), emulate=True, plan=str(plan), say=lambda _: None):
+    with Lane(configuration(state_dir, time_scale, rows), emulate=True, plan=str(plan), say=lambda _: None):
         pass
     return state_dir
 

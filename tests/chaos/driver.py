@@ -9,7 +9,7 @@ import signal
 import socket
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,13 +19,16 @@ from edge.lane import Lane
 from edge.messages import Verdict
 from edge.services import SERVICES
 from tests.chaos.disk import SmallDisk
-from tests.chaos.storm import Blow, Storm
+from tests.chaos.storm import CLOCK_S, Blow, Storm
+from tests.chaos.wall_clock import WallClock
 from tests.hil.conftest import small_config
 from tests.ports import free_port
 
 NAMES: Final = tuple(service.name for service in SERVICES)
 #: A disk stays full so long, real s.
 FULL_S: Final = 2.0
+#: Score of an alarm.
+THRESHOLD: Final = 0.2
 #: Datagrams that are no packets of the detector, in one flood.
 FLOOD: Final = 2000
 #: Archive files that are kept; the older ones go, for the disk is small.
@@ -51,12 +54,21 @@ class Run:
     said: list[str]
     #: Faults that the emulated scanner has begun.
     played: int
+    #: Bag id to s from its first announcement to its final verdict, on a clock that nobody steps.
+    waited: dict[str, float]
+    #: Why the wall clock was not stepped; empty when it could be.
+    clock_missing: str
 
 
-def configuration(state_dir: Path, time_scale: float) -> Config:
-    """A small lane with bags close together and a deadline that a recovered bag can keep."""
+def configuration(state_dir: Path, time_scale: float, rows: int) -> Config:
+    """A small lane with bags close together and a deadline that a recovered bag can keep.
+
+    ``rows`` of the detector. The threshold is lower than the detector's own, so that the small samples do alarm.
+    """
     return small_config(
         state_dir,
+        scanner={"native_rows": rows},
+        inference={"threshold": THRESHOLD},
         verdict={"deadline_s": 20.0},
         archive={"sheets": False},
         gateway={
@@ -82,8 +94,11 @@ class Driver:
         self._waiting: list[tuple[float, Blow]] = []
         self._free_at: float | None = None
         self._client_items: list[Verdict | Gap | Renumbered] = []
+        self._announced: dict[str, float] = {}
+        self._waited: dict[str, float] = {}
         self._rng = random.Random(storm.seed)  # noqa: S311
         scanner_dir.mkdir(exist_ok=True)
+        self.clock = WallClock(scanner_dir)
         # The scanner is no part of the box: what it writes is not on the box's disk.
         (config.state_dir / "dev").symlink_to(scanner_dir / "dev")
         plan = scanner_dir / "plan.json"
@@ -94,7 +109,13 @@ class Driver:
             path.write_text(text, encoding="utf-8")
             scripts.append(str(path))
         self.lane = Lane(
-            config, emulate=True, plan=str(plan), say=self._say, faults=",".join(scripts), scanner_dir=scanner_dir
+            config,
+            emulate=True,
+            plan=str(plan),
+            say=self._say,
+            faults=",".join(scripts),
+            scanner_dir=scanner_dir,
+            environment=self.clock.environment,
         )
 
     def run(self) -> Run:
@@ -108,6 +129,7 @@ class Driver:
             while not (lane.finished and not self._waiting and self._free_at is None):
                 new = lane.step()
                 heard += new
+                self._time(new)
                 if new:
                     last = time.monotonic()
                 self._listen(client)
@@ -120,8 +142,16 @@ class Driver:
             played = self._played(lane)
         return Run(
             self.storm, self.config, truth, heard, self._client_items, self.done, restarts,
-            time.monotonic() - started, self.said, played,
+            time.monotonic() - started, self.said, played, self._waited, self.clock.missing,
         )  # fmt: skip
+
+    def _time(self, new: list[Verdict]) -> None:
+        now = time.monotonic()
+        for bag_id in self.lane.result.entered:
+            self._announced.setdefault(bag_id, now)
+        for verdict in new:
+            if verdict.final and verdict.bag_id in self._announced:
+                self._waited.setdefault(verdict.bag_id, now - self._announced[verdict.bag_id])
 
     def _listen(self, client: FeedClient) -> None:
         while (item := client.next(0.0)) is not None:
@@ -162,9 +192,19 @@ class Driver:
             self.done["disks full"] += 1
             self.disk.fill(self._pids())
             self._free_at = now + FULL_S
+        elif blow.kind == "clock":
+            self._step(blow, now)
         else:
             self.done["floods"] += 1
             self._flood()
+
+    def _step(self, blow: Blow, now: float) -> None:
+        if self.clock.missing:
+            return
+        self.clock.step(blow.step_s)
+        self.done["wall clock steps"] += 1
+        if blow.after_s >= 0:
+            self._waiting.append((now + CLOCK_S, replace(blow, after_s=-1.0, step_s=-blow.step_s)))
 
     def _kill(self, name: str) -> None:
         assert self.lane.supervisor is not None

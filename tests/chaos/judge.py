@@ -15,6 +15,8 @@ from tests.chaos.driver import Run
 
 #: Frames at the two ends of a window that rounding may give to it or not.
 FRAME_SLACK = 2
+#: A verdict service that was killed is back in this time, s; two kills in a row and a busy machine included.
+RESTART_S = 30.0
 #: So many bags at least must have come through the storm with a judgement.
 JUDGED_SHARE = 0.1
 
@@ -28,6 +30,7 @@ def judge(run: Run) -> tuple[str, list[str]]:
     wrong += _same_as_heard(run.heard, journal)
     wrong += _same_as_received(run.client, journal)
     wrong += _wrong_clears(run, journal)
+    wrong += _late(run)
     scripted = sum(mishap.step is not None for mishap in run.storm.mishaps.values())
     if run.played != scripted:
         wrong.append(f"{run.played} of {scripted} faults of the scanner were played")
@@ -106,6 +109,38 @@ def _wrong_clears(run: Run, journal: list[Verdict]) -> list[str]:
     return wrong
 
 
+def _late(run: Run) -> list[str]:
+    """A deadline holds whatever the wall clock does; a service that is killed has to come back first."""
+    most_s = run.config.verdict.deadline_s + RESTART_S
+    return [f"bag {bag_id} waited {s:.0f} s for its verdict" for bag_id, s in run.waited.items() if s > most_s]
+
+
+def threats(run: Run, journal: list[Verdict]) -> str:
+    """What the storm made of bags that alarm when nothing disturbs them: in words and numbers."""
+    finals = {verdict.bag_tag: verdict for verdict in journal if verdict.final}
+    alarming = {
+        run.storm.threat(bag)
+        for bag in range(1, run.storm.calm + 1)
+        if (calm := finals.get(run.storm.tag(bag))) is not None and calm.decision is Decision.ALARM
+    }
+    said: Counter[str] = Counter()
+    unseen = 0
+    truth = {line["tag"]: line for line in run.truth}
+    for bag in range(run.storm.calm + 1, run.storm.bags + 1):
+        verdict = finals.get(run.storm.tag(bag))
+        if verdict is None or run.storm.threat(bag) not in alarming:
+            continue
+        said[verdict.decision.value] += 1
+        if verdict.decision is Decision.CLEAR:
+            mishap = run.storm.mishaps.get(bag)
+            missing = frames_needed(run, truth[verdict.bag_tag]) - verdict.frames
+            unseen += missing > 0 or verdict.lost_frames > 0 or (mishap is not None and mishap.harms)
+    return (
+        f"{len(alarming)} of {run.storm.calm} threats alarm undisturbed; of {said.total()} such bags in the storm "
+        f"{said['ALARM']} ALARM, {said['UNKNOWN']} UNKNOWN, {said['CLEAR']} CLEAR, {unseen} CLEAR with incomplete data"
+    )
+
+
 def frames_needed(run: Run, line: dict[str, float]) -> int:
     """Fewest frames in which a bag of this length is seen whole, with the air on both sides, by every column."""
     scanner = run.config.scanner
@@ -119,14 +154,18 @@ def _line(run: Run, journal: list[Verdict], wrong: list[str]) -> str:
     finals = Counter(verdict.decision.value for verdict in journal if verdict.final)
     reasons = Counter(verdict.reason.value for verdict in journal if verdict.final and verdict.reason)
     done = Counter(run.done)
+    done["wall clock steps"] += 0
     for mishap in run.storm.mishaps.values():
         done[mishap.counted] += 1
     strangers = sum(1 for v in journal if v.final and not v.bag_tag)
     parts = [
         f"chaos seed {run.storm.seed}: {run.storm.bags} bags, {sum(finals.values()) - strangers} final verdicts",
-        ", ".join(f"{count} {name}" for name, count in sorted(done.items())),
+        ", ".join(f"{count} {name}" for name, count in sorted(done.items()))
+        + (f" ({run.clock_missing})" if run.clock_missing else ""),
         ", ".join(f"{finals[name]} {name}" for name in ("CLEAR", "ALARM", "UNKNOWN")),
         "UNKNOWN for " + ", ".join(f"{name} {count}" for name, count in reasons.most_common()),
+        threats(run, journal),
+        f"longest from entry to verdict {max(run.waited.values(), default=0.0):.1f} s",
         f"{strangers} pieces of bags that entered unseen, {sum(not v.final for v in journal)} supplements",
         f"{len(journal)} verdicts journaled, {len(run.client)} received by a client",
         f"{len(wrong)} violations, {run.seconds:.0f} s",

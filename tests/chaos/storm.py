@@ -16,6 +16,15 @@ CHUNK: Final = 50
 #: Share of bags to which something happens in the scanner, and to the box.
 SCANNER_SHARE: Final = 0.35
 BOX_SHARE: Final = 0.4
+#: Steps of the wall clock, s: an hour, more than any deadline, and what NTP does. Each is taken back after CLOCK_S.
+CLOCK_STEPS_S: Final = (3600.0, -3600.0, 90.0, -90.0, 2.0, -2.0)
+CLOCK_S: Final = 3.0
+#: Bags with a material that the discriminator finds in a field of THREAT_ROWS rows of the detector; in a smaller one
+#: what is hidden in the shrunken bags is too small. They come first, undisturbed, and then again and again.
+THREATS: Final = (("C4", 46), ("TNT", 46))
+THREAT_ROWS: Final = 512
+#: One bag in so many is one of them.
+THREAT_EVERY: Final = 4
 #: The driver acts so long after the entry of its bag at the latest, real s.
 LATEST_S: Final = 2.5
 
@@ -44,8 +53,8 @@ MISHAPS: Final = (
     Mishap("belt-usb", "unplugs", True, 3, _at(5, "belt", "unplug", 1.0)),
     Mishap("tube-usb", "unplugs", True, 1, _at(15, "tube", "unplug", 1.0)),
     Mishap("stage-usb", "unplugs", False, 2, _at(15, "esp-1", "unplug", 1.0)),
-    Mishap("clock-ahead", "clock steps", False, 3, _at(15, "detector", "clock_jump", 0.5, 3600.0)),
-    Mishap("clock-back", "clock steps", False, 3, _at(15, "detector", "clock_jump", 0.5, -3600.0)),
+    Mishap("clock-ahead", "detector clock steps", False, 3, _at(15, "detector", "clock_jump", 0.5, 3600.0)),
+    Mishap("clock-back", "detector clock steps", False, 3, _at(15, "detector", "clock_jump", 0.5, -3600.0)),
     Mishap("encoder-slips", "encoder faults", True, 2, _at(5, "belt", "encoder_slip", 1.5, 0.5)),
     Mishap("encoder-stands", "encoder faults", True, 2, _at(5, "belt", "encoder_slip", 1.5, 1.0)),
 )
@@ -59,28 +68,37 @@ class Blow:
     after_s: float
     kind: str
     services: tuple[str, ...] = ()
+    #: Of a step of the wall clock, s.
+    step_s: float = 0.0
 
 
 @dataclass(frozen=True)
 class Storm:
-    """Everything that goes wrong in one run. ``mishaps``: bag (from 1) to what happens to it in the scanner."""
+    """Everything that goes wrong in one run. ``mishaps``: bag (from 1) to what happens to it in the scanner.
+
+    ``calm``: so many bags come before it, one of each of :data:`THREATS` or none.
+    """
 
     seed: int
     bags: int
     mishaps: dict[int, Mishap]
     blows: tuple[Blow, ...]
+    calm: int = 0
 
     @classmethod
-    def draw(cls, seed: int, bags: int, services: Sequence[str]) -> Storm:
+    def draw(cls, seed: int, bags: int, services: Sequence[str], *, threats: bool = False) -> Storm:
         """Draw a run of ``bags`` bags; every service is killed at least once if there are enough bags."""
+        calm = len(THREATS) if threats else 0
         rng = random.Random(seed)  # noqa: S311
         mishaps: dict[int, Mishap] = {}
         blows = []
         wanted = list(services)
         rng.shuffle(wanted)
         weights = [mishap.weight for mishap in MISHAPS]
-        full_next = 3
-        for bag in range(1, bags + 1):
+        # One bag between calm and storm, so that the last calm one has its verdict in peace.
+        first = calm + 2 if calm else 1
+        full_next = first + 2
+        for bag in range(first, bags + 1):
             if rng.random() < SCANNER_SHARE:
                 mishaps[bag] = rng.choices(MISHAPS, weights)[0]
             after_s = rng.random() * LATEST_S
@@ -90,23 +108,33 @@ class Storm:
             elif wanted and bag % 2 == 0:
                 blows.append(Blow(bag, after_s, "kill", (wanted.pop(),)))
             elif rng.random() < BOX_SHARE:
-                kind = rng.choice(["kill", "kill", "kill", "kill", "kill two", "flood"])
+                kind = rng.choice(["kill", "kill", "kill", "kill", "kill two", "flood", "clock", "clock"])
                 count = {"kill": 1, "kill two": 2}.get(kind, 0)
-                blows.append(Blow(bag, after_s, kind.removesuffix(" two"), tuple(rng.sample(list(services), count))))
-        return cls(seed, bags, mishaps, tuple(blows))
+                hit = tuple(rng.sample(list(services), count))
+                step_s = rng.choice(CLOCK_STEPS_S) if kind == "clock" else 0.0
+                blows.append(Blow(bag, after_s, kind.removesuffix(" two"), hit, step_s))
+        return cls(seed, bags, mishaps, tuple(blows), calm)
+
+    def threat(self, bag: int) -> int | None:
+        """Which of :data:`THREATS` bag ``bag`` (from 1) is; None for another bag."""
+        if bag <= self.calm:
+            return bag - 1
+        return bag // THREAT_EVERY % len(THREATS) if self.calm and bag % THREAT_EVERY == 0 else None
 
     def tag(self, bag: int) -> str:
         """Tag of bag ``bag`` (from 1)."""
         return f"c{self.seed}-{bag}"
 
     def plan(self) -> dict[str, Any]:
-        """The emulator's plan: small bags, some with a hidden threat material."""
+        """The emulator's plan: small things, and bags with something hidden in them."""
         items = []
         for bag in range(1, self.bags + 1):
             mishap = self.mishaps.get(bag)
             item: dict[str, Any] = {"kind": "phone", "seed": 810_000 + bag, "tag": self.tag(bag)}
-            if bag % 5 == 0:
-                item["target"] = "C4"
+            threat = self.threat(bag)
+            if threat is not None:
+                item["kind"] = "bag"
+                item["target"], item["seed"] = THREATS[threat]
             if mishap is not None and mishap.item is not None:
                 item["faults"] = mishap.item
             items.append(item)

@@ -238,8 +238,8 @@ def test_an_open_interlock_spoils_the_bag_in_the_beam_and_nothing_older() -> Non
     ledger = memory.ledger()
     scanned(memory, ledger)
     memory.do(ledger.event(report(80 * MM + LIMITS.scan_tail_counts, 3), at(3)))
-    memory.do(ledger.event(entry("B", 200 * MM, 4, 3), at(4)))
-    memory.do(ledger.event(interlock(False, 3.5), at(4.1)))
+    memory.do(ledger.event(entry("B", 200 * MM, 4, 4), at(4)))
+    memory.do(ledger.event(interlock(False, 3.5, seq=3), at(4.1)))
     assert memory.finals == {}
     memory.do(ledger.event(interlock(True, 4.2), at(4.2)))
     memory.do(ledger.event(interlock(False, 4.3), at(4.3)))
@@ -247,6 +247,15 @@ def test_an_open_interlock_spoils_the_bag_in_the_beam_and_nothing_older() -> Non
     memory.do(ledger.assessment(assessment("A"), at(4.5)))
     assert memory.finals["A"].reason is Fault.USER_INTERRUPT
     assert memory.cleared == []
+
+
+def test_an_interlock_that_opens_after_the_clock_was_set_back_spoils_the_bag_all_the_same() -> None:
+    memory = Memory()
+    ledger = memory.ledger()
+    scanned(memory, ledger)
+    hour_back = at(3)._replace(wall=at(-3597).wall)
+    memory.do(ledger.event(interlock(False, -3597), hour_back))
+    assert summary(memory) == {"A": (Decision.UNKNOWN, Fault.USER_INTERRUPT)}
 
 
 def test_an_unreadable_assessment_is_a_failed_reconstruction_of_that_bag_only() -> None:

@@ -40,8 +40,8 @@ def report(encoder: int, seconds: float) -> DeviceEvent:
     return _event(DeviceEventKind.ENCODER, encoder, seconds, 0)
 
 
-def interlock(closed: bool, seconds: float) -> DeviceEvent:
-    return _event(DeviceEventKind.INTERLOCK, 0, seconds, 9, interlock_closed=closed)
+def interlock(closed: bool, seconds: float, seq: int = 9) -> DeviceEvent:
+    return _event(DeviceEventKind.INTERLOCK, 0, seconds, seq, interlock_closed=closed)
 
 
 def _event(kind: DeviceEventKind, encoder: int, seconds: float, seq: int, **more: Any) -> DeviceEvent:

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 def test_a_lane_in_a_storm_gives_every_bag_one_verdict_and_clears_none_wrongly(
     calibrated: Path, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-m", "tests.chaos", "--bags", "20", "--seed", "2", "--time-scale", "8"]
+    command = [sys.executable, "-m", "tests.chaos", "--bags", "20", "--seed", "2", "--time-scale", "8", "--rows", "256"]
     command += ["--calibrated", str(calibrated), "--keep", str(tmp_path)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280, check=False)

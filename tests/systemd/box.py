@@ -15,6 +15,7 @@ CLI = (str(PREFIX / "bin/python"), "-m", "edge.commands")
 CONFIGURATION = "/etc/darklane/lane.toml"
 SERVICES = ("bridge", "verdict", "inference", "retrieval", "readout", "archive", "gateway")
 PORT = 7148
+METRICS_PORT = 9780
 #: A small lane: 64 rows, devices of the emulated scanner. Only the [scanner] and [emulator] tables are the test's.
 LANE = f"""
 [lane]
@@ -26,6 +27,9 @@ native_rows = 256
 port = {PORT}
 [emulator]
 time_scale = 4.0
+[metrics]
+enabled = true
+port = {METRICS_PORT}
 """
 EMULATOR = f"""
 [Unit]

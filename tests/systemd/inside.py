@@ -29,6 +29,7 @@ from tests.systemd.box import (
     unit,
     until,
 )
+from tests.systemd.metrics import metrics
 
 
 def installed() -> str:
@@ -199,6 +200,7 @@ CHECKS = (
     ("readout has the socket that systemd opened, with its large buffer", own_socket),
     ("frames of the emulated scanner arrive", frames),
     ("bags are scanned, judged and archived by the hardened services", bags),
+    ("the metrics page has every service", lambda: metrics(len(verdicts()))),
     ("the doctor finds the running lane in order", doctor),
     ("a hanging service is ended by its watchdog and comes back", watchdog),
     ("a service that is killed again and again is started again and again", killed),
