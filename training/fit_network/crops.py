@@ -18,6 +18,8 @@ from training.networks.grain_net import STRIDE
 Bool = npt.NDArray[np.bool_]
 _SPREADS = np.array([name.endswith(" sd") for name in PLANES])[:, None, None]
 _VALID = PLANES.index(VALID)
+#: Planes that change their sign in a mirror across the belt's direction.
+_SIGNED = [k for k, name in enumerate(PLANES) if name.startswith("refraction") and not name.endswith(" sd")]
 #: A cell is a threat from this share of threat pixels on, and not one below the other; in between it is not judged.
 MOST, LEAST = 0.6, 0.1
 #: A crop is labelled a threat from this many threat cells on.
@@ -73,6 +75,7 @@ class Sampler:
         on_sample: float,
         flip: bool,
         overlay: float,
+        mirror: bool = False,
         paster: Paster | None = None,
         pasted: float = 0.0,
     ) -> None:
@@ -80,7 +83,7 @@ class Sampler:
             raise ValueError(f"crop = {size} pixels is not a multiple of {STRIDE}")
         self._store, self._indices, self._size = store, list(indices), size
         self._planes = [PLANES.index(name) for name in names]
-        self._on_sample, self._flip, self._overlay = on_sample, flip, overlay
+        self._on_sample, self._flip, self._overlay, self._mirror = on_sample, flip, overlay, mirror
         self._paster, self._pasted = paster, pasted if paster else 0.0
         by_value = value_weights(store, indices)
         self._weights = np.array([by_value[value] for value in sorted(by_value)], np.float32)
@@ -123,6 +126,9 @@ class Sampler:
         planes[:, : r1 - r0, : c1 - c0] = inputs.planes[:, r0:r1, c0:c1][:, ::way]
         mask[: r1 - r0, : c1 - c0] = inputs.mask[r0:r1, c0:c1][::way]
         outside[: r1 - r0, : c1 - c0] = False
+        if self._mirror and rng.random() < 0.5:
+            planes, mask, outside = planes[:, :, ::-1].copy(), mask[:, ::-1], outside[:, ::-1]
+            planes[_SIGNED] *= -1
         return planes, mask, outside
 
     def _corner(self, inputs: Inputs, rng: np.random.Generator, on_sample: float) -> tuple[int, int]:

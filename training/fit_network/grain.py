@@ -91,6 +91,7 @@ def fit(
         on_sample=preset.on_sample,
         flip=preset.flip,
         overlay=preset.overlay,
+        mirror=preset.mirror,
         paster=_paster(preset, store, fitted),
         pasted=preset.pasted,
     )

@@ -80,6 +80,8 @@ class GrainPreset:
     optimiser: Optimiser = OURS
     validation: float = 0.2
     flip: bool = True
+    #: Crops mirrored across the belt's direction too, refraction with its sign changed.
+    mirror: bool = False
     #: How likely a box of a known material is laid into a crop, and after it another one.
     pasted: float = 0.0
     #: Batches between reports and checkpoints.
@@ -118,7 +120,7 @@ PRETRAINING = "pretraining"
 GOING_ON = replace(OURS, rate=3e-4)
 
 #: Training on thousands of scans, and going on from there with those of a study.
-MANY = GrainPreset("", steps=4000, batch=12, width=32, validation=0.05, overlay=0.0, on_sample=0.9)
+MANY = GrainPreset("", steps=4000, batch=12, width=32, validation=0.05, mirror=True, overlay=0.0, on_sample=0.9)
 FEW = replace(MANY, steps=120, validation=0.2, optimiser=GOING_ON, pretrained=True)
 
 _OURS = (
