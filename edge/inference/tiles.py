@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from edge.inference.detector import Geometry, Tile
 from edge.inference.settings import Settings
+from kernels.settings import SETTINGS as KERNEL_SETTINGS
 from kernels.types import F32, U16, Flag
 
 Bool = npt.NDArray[np.bool_]
@@ -27,7 +28,8 @@ class Planes:
     """Block averages of one bag, (rows, columns) in blocks.
 
     ``values``: (6, rows, columns) float32, :data:`PLANES` × (low, high): −ln t, −ln o, τ² (µm²).
-    ``variance``: their 1-σ² from the retrieval. ``good``: enough usable pixels. ``opaque``: too dense to judge.
+    ``variance``: their 1-σ², from the σ of the retrieval without its coverage factor. ``good``: enough usable pixels.
+    ``opaque``: too dense to judge.
     """
 
     values: F32
@@ -85,7 +87,8 @@ class BlockAverager:
         count = self._blocks(good_pixels.astype(np.float32))  # (2, R, C)
         divisor = np.maximum(count, 1)
         mean = self._blocks(np.where(good_pixels, images, np.float32(0))) / divisor
-        variance = self._blocks(np.where(good_pixels, sigma, np.float32(0)) ** 2) / divisor**2
+        coverage = np.float32(KERNEL_SETTINGS.map_coverage)
+        variance = self._blocks(np.where(good_pixels, sigma, np.float32(0)) ** 2) / (divisor * coverage) ** 2
         size = self.block_rows * self.block_columns
         good = (count >= self._settings.min_good * size).all(0)
         # Starved or saturated pixels count as dark; everything else that is unusable is only missing.
@@ -100,9 +103,9 @@ class BlockAverager:
         # −ln of a noisy mean is high by half its relative variance.
         logarithm = -np.log(clipped) - np.where(linear > floor, np.minimum(relative, 1) / 2, 0)
         values = np.concatenate([logarithm, mean[2:]]).astype(np.float32)
-        spread = np.concatenate([relative, variance[2:]]).astype(np.float32)
+        noise = np.concatenate([relative, variance[2:]]).astype(np.float32)
         shape = (len(PLANES) * 2, *values.shape[2:])
-        return values.reshape(shape), spread.reshape(shape), good & ~opaque, opaque
+        return values.reshape(shape), noise.reshape(shape), good & ~opaque, opaque
 
     def _blocks(self, array: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Sum over blocks of the last two axes, in the same order however the columns were cut."""
