@@ -90,6 +90,22 @@ def test_batches_are_repeatable_and_lay_scans_over_each_other(tmp_path: Path) ->
     assert np.median(spread[first.planes[:, -1] > 0]) == pytest.approx(5 * 2**0.5, rel=0.01)
 
 
+def test_a_mirrored_crop_is_the_scan_seen_from_the_other_side(tmp_path: Path) -> None:
+    store = Store(make(tmp_path / "set", scans=8, shape=(48, 48)))
+    whole = [np.asarray(store[k].planes).astype(np.float32) for k in range(8)]
+    turned = [planes[:, :, ::-1].copy() for planes in whole]
+    for planes in turned:
+        planes[[PLANES.index("refraction low"), PLANES.index("refraction high")]] *= -1
+    sampler = crops.Sampler(store, range(8), PLANES, 48, on_sample=1.0, flip=False, overlay=0.0, mirror=True)
+    drawn = sampler.draw(np.random.default_rng(3), 8).planes
+    straight, mirrored = (
+        sum(any(np.array_equal(planes, one) for one in some) for planes in drawn) for some in (whole, turned)
+    )
+    assert straight + mirrored == 8
+    assert straight > 0
+    assert mirrored > 0
+
+
 def test_scales_come_from_the_scans_asked_for_only(tmp_path: Path) -> None:
     scans = make(tmp_path / "data")
     store = Store(scans)
