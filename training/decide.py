@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.inference.clutter import point
-from edge.inference.consensus import together
 from edge.inference.decision import Decision, inputs
 from edge.inference.evidence import Explanations
 from edge.inference.model_file import ModelFile, OperatingPoint
@@ -75,13 +74,10 @@ def _probability(log_odds: float) -> float:
 
 
 def score(model: ModelFile, bag: ExaminedBag) -> float:
-    """Highest log odds of a threat among the bag's regions, all segmentations together."""
+    """Highest log odds of a threat among the bag's regions."""
     assert model.decision is not None
-    if not bag.regions:
-        return _NEVER
-    explanations = Explanations(model)
-    rows = np.array([_row(explanations, region) for region in bag.regions])
-    return float(together(Decision(model.decision).log_odds(rows), bag.weights).max())
+    rows = [row for region in bag.regions if (row := _row(Explanations(model), region)) is not None]
+    return float(Decision(model.decision).log_odds(np.array(rows)).max()) if rows else _NEVER
 
 
 def _fitted(model: ModelFile, bags: Sequence[ExaminedBag], seed: int) -> ModelFile:
@@ -93,12 +89,13 @@ def _fitted(model: ModelFile, bags: Sequence[ExaminedBag], seed: int) -> ModelFi
         for region in bag.regions:
             if IS_NOT_TARGET < region.overlap <= IS_TARGET:
                 continue
-            rows.append(_row(explanations, region))
-            is_target.append(region.overlap > IS_TARGET)
+            row = _row(explanations, region)
+            if row is not None:
+                rows.append(row)
+                is_target.append(region.overlap > IS_TARGET)
     return with_clutter.model_copy(update={"decision": boost(np.array(rows), np.array(is_target, np.float64), seed)})
 
 
-def _row(explanations: Explanations, region: ExaminedRegion) -> F64:
+def _row(explanations: Explanations, region: ExaminedRegion) -> F64 | None:
     evidence = explanations.weigh(region.steps)
-    assert evidence is not None, "a region that is examined has a step across an edge"
-    return inputs(evidence, explanations.threat, region.area_mm2)
+    return None if evidence is None else inputs(evidence, explanations.threat, region.area_mm2)

@@ -5,21 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
 from edge.config import Inference
-from edge.inference import consensus
-from edge.inference.features import Step
+from edge.inference.features import Step, regions
+from edge.inference.regions import segment
 from edge.inference.settings import SETTINGS
 from edge.inference.tiles import Planes
 from firmware_bridge.emulator.plan import PlanItem
 from firmware_bridge.emulator.settings import EmulatorSettings
 from firmware_bridge.scanner import Scanner
-from kernels.types import F64
 from training.samples import planes_of
 from training.simulate import SimulatedLane
 
@@ -38,17 +37,13 @@ class ExaminedRegion:
 
 @dataclass(frozen=True)
 class ExaminedBag:
-    """One bag: ``target`` is the hidden material, None without one; ``path_mm`` how much of it.
-
-    ``regions`` of all segmentations, ``weights`` of :func:`edge.inference.consensus.agreement`.
-    """
+    """One bag: ``target`` is the hidden material, None without one; ``path_mm`` how much of it."""
 
     kind: str
     seed: int
     target: str | None
     path_mm: float
     regions: tuple[ExaminedRegion, ...]
-    weights: F64 = field(default_factory=lambda: np.zeros((0, 0)))
 
 
 def examine_all(items: Sequence[PlanItem], tube_kv: int, scanner_seed: int, processes: int) -> list[ExaminedBag]:
@@ -73,19 +68,17 @@ def examine(item: PlanItem, tube_kv: int, scanner_seed: int) -> ExaminedBag:
     planes = planes_of(bag, simulated.scanner)
     target = bag.truth["target"]
     inside = target_box(bag.truth, bag.lead_columns, planes)
-    in_target = np.zeros(planes.good.shape, np.bool_)
-    if inside is not None:
-        in_target[inside] = True
-    layers = consensus.found(planes, MIN_AREA_MM2, SETTINGS)
-    found = [
-        ExaminedRegion(region.steps, planes.area_mm2(region.mask), float(in_target[region.box][region.mask].mean()))
-        for layer in layers
-        for region in layer
-    ]
+    labels = segment(planes, SETTINGS)
+    found = []
+    for region in regions(planes, labels, MIN_AREA_MM2, SETTINGS):
+        if region.steps:
+            hit = 0.0
+            if inside is not None:
+                hit = float((labels[inside] == region.label).sum() / region.mask.sum())
+            area = float(region.mask.sum() * planes.block_mm[0] * planes.block_mm[1])
+            found.append(ExaminedRegion(region.steps, area, hit))
     path = float(target["mean_path_mm"]) if target else 0.0
-    material = target["material"] if target else None
-    weights = consensus.agreement(layers, planes.good.shape)
-    return ExaminedBag(item.kind, item.seed, material, path, tuple(found), weights)
+    return ExaminedBag(item.kind, item.seed, target["material"] if target else None, path, tuple(found))
 
 
 def target_box(truth: dict[str, Any], lead_columns: float, planes: Planes) -> tuple[slice, slice] | None:
