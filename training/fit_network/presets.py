@@ -120,7 +120,7 @@ PRETRAINING = "pretraining"
 GOING_ON = replace(OURS, rate=3e-4)
 
 #: Training on thousands of scans, and going on from there with those of a study.
-MANY = GrainPreset("", steps=4000, batch=12, width=32, validation=0.05, mirror=True, overlay=0.0, on_sample=0.9)
+MANY = GrainPreset("", steps=2500, batch=12, width=32, validation=0.05, mirror=True, overlay=0.0, on_sample=0.9)
 FEW = replace(MANY, steps=120, validation=0.2, optimiser=GOING_ON, pretrained=True)
 
 _OURS = (
@@ -130,8 +130,10 @@ _OURS = (
     GrainPreset("study1-quick", steps=160, batch=12, crop=128, width=16),
     GrainPreset("study2-quick", steps=240, batch=12, crop=128, width=16),
     GrainPreset("lane-quick", steps=300, batch=12, crop=160, validation=0.2, pasted=0.5),
-    *(replace(MANY, name=f"{kind}-{PRETRAINING}") for kind in ("study1", "study2", "lane")),
-    *(replace(FEW, name=f"{kind}-pretrained") for kind in ("study1", "study2", "lane")),
+    *(replace(MANY, name=f"{kind}-{PRETRAINING}") for kind in ("study1", "study2")),
+    replace(MANY, name=f"lane-{PRETRAINING}", steps=800),
+    *(replace(FEW, name=f"{kind}-pretrained") for kind in ("study1", "study2")),
+    replace(FEW, name="lane-pretrained", steps=400, optimiser=replace(OURS, rate=1e-3), on_sample=0.6, overlay=0.2),
     GrainPreset("study1-pasted", steps=1500, batch=12, overlay=0.2, pasted=0.5),
     GrainPreset("study2-pasted", steps=1500, batch=12, overlay=0.2, pasted=0.5),
 )
