@@ -12,6 +12,10 @@ namespace DARKLANE_NAMESPACE {
 
 constexpr int BATCH = 32;    // frames whose plans are kept
 constexpr int TOGETHER = 2;  // rows that share the weights they load
+// The caches are asked for what comes so many rows later. The sums of a row are too short for the processor to see by itself
+// where the next ones lie. Past the last row it asks in vain, which does no harm.
+constexpr int SUMS_AHEAD = 4, VALUES_AHEAD = 32;
+constexpr int CACHE_LINE = 64;
 
 typedef unsigned short ShortVector __attribute__((vector_size(2 * LANES)));
 typedef short SignedShortVector __attribute__((vector_size(2 * LANES)));
@@ -63,6 +67,12 @@ inline void add_rows(const PhaseSumsPlan& plan, const std::uint16_t* const* from
         add_taps<TAPS, COUNT>(plan, k, x, sum);
         DARKLANE_UNROLL for (int r = 0; r < COUNT; ++r) store(to[r] + k * LANES, sum[r]);
     }
+}
+
+// Asks the caches for BYTES, to be read or also WRITTEN.
+template <int WRITTEN, unsigned long BYTES> DARKLANE_FN void expect(const void* from) {
+    const char* at = static_cast<const char*>(from);
+    for (unsigned long i = 0; i < BYTES; i += CACHE_LINE) __builtin_prefetch(at + i, WRITTEN);
 }
 
 // One value after the other, wherever it goes.
@@ -123,6 +133,8 @@ class Lines {
         for (int r = 0; r < COUNT; ++r) {
             from[r] = values(frame, line + r, kept[r]);
             to[r] = job_.sums + (line + r) * stride_ + plan.place;
+            expect<1, reached(TAPS) * LANES * sizeof(float)>(to[r] + SUMS_AHEAD * stride_);
+            expect<0, DETECTOR_COLUMNS * sizeof(std::uint16_t)>(frame + (line + r + VALUES_AHEAD) * DETECTOR_COLUMNS);
         }
         add_rows<TAPS, COUNT>(plan, from, to);
     }

@@ -15,6 +15,8 @@
 
 namespace DARKLANE_NAMESPACE {
 
+static_assert(sizeof(Settings) == darklane_host::SETTINGS * sizeof(float), "isa.hpp: SETTINGS is not that of settings.cuh");
+
 template <bool PAPER, int NB> class Retrieval {
   public:
     Retrieval(const darklane_host::RetrieveJob& job, const float* prepared)
