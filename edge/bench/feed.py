@@ -1,44 +1,34 @@
-"""What the feed costs beside bare ZeroMQ, and what hostile subscribers cost the others; measured on this machine."""
+"""What the feed costs beside bare ZeroMQ, measured on this machine."""
 
 from __future__ import annotations
 
 import logging
-import socket as sockets
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import zmq
 
 from edge import topics, wire
 from edge.bench.feed_readers import Reader
-from edge.bus import Bus
-from edge.config import Config, dump
 from edge.fanout import Fanout
-from edge.messages import Candidate, DetectedObject, Hello, LaneState, Verdict
+from edge.messages import Candidate, DetectedObject, LaneState, Verdict
 from edge.security import key_file
 from edge.security.guard import Guard
-from edge.security.keys import FOLDER, KeyStore
+from edge.security.keys import KeyStore
 from edge.security.refusals import Refusals
 
 #: Messages a second while latencies are measured.
 RATE_HZ = 20.0
-#: Sent at once before, so that who does not read has full queues: kernel buffers of 4 MB and the gateway's queue.
-FLOOD = 6000
-#: Well-behaved, stuck, and sending garbage; one more measures.
-CROWD = (39, 5, 5)
 LOCAL = "tcp://127.0.0.1"
 
 log = logging.getLogger("bench")
 
 
-def payload(seq: int) -> list[bytes | memoryview]:
-    """A verdict with two objects, as it goes over the wire; its time is this machine's monotonic clock."""
+def verdict(seq: int) -> Verdict:
+    """A verdict with two objects; its time is this machine's monotonic clock."""
     found = DetectedObject(
         box=(10, 10, 60, 60),
         polygon=tuple((float(n), float(n)) for n in range(12)),
@@ -48,11 +38,15 @@ def payload(seq: int) -> list[bytes | memoryview]:
         candidates=tuple(Candidate(material=f"material-{n}", probability=0.3, threat=True) for n in range(3)),
         features={"R_df": 6.9, "R_ab": 1.62, "R_of": 1.1},
     )
-    verdict = Verdict(
+    return Verdict(
         bag_id=f"B{seq}", seq=seq, decision="ALARM", iata="REJ", objects=(found, found), t_ns=time.monotonic_ns(),
         calibration_id="cal-0123456789abcdef", model_id="bench", source="bench",
     )  # fmt: skip
-    return wire.encode(topics.BAG_VERDICT, verdict)
+
+
+def payload(seq: int) -> list[bytes | memoryview]:
+    """The verdict as it goes over the wire."""
+    return wire.encode(topics.BAG_VERDICT, verdict(seq))
 
 
 def heartbeat() -> list[bytes | memoryview]:
@@ -120,7 +114,7 @@ def throughput(kind: str, keys: Path | None, number: int) -> float:
         publisher.close()
     if figures["received"] != number:
         raise RuntimeError(f"{kind}: {figures['received']} of {number} messages arrived")
-    return number / ((int(figures["last_ns"]) - begun) / 1e9)
+    return number / ((int(figures["arrived_ns"][-1]) - begun) / 1e9)
 
 
 def paced(send: Callable[[list[bytes | memoryview]], Any], number: int, first: int = 1) -> None:
@@ -149,76 +143,3 @@ def summary(figures: dict[str, Any]) -> dict[str, float]:
     """Median and 99th percentile of the ages, ms."""
     ages = sorted(figures["ages_ms"])
     return {"received": len(ages), "median_ms": statistics.median(ages), "p99_ms": ages[int(0.99 * (len(ages) - 1))]}
-
-
-class Gateway:
-    """The real service in a process of its own, fed by this one over the lane's bus."""
-
-    def __init__(self, folder: Path, curve: bool) -> None:
-        with sockets.create_server(("127.0.0.1", 0)) as free:
-            self.address = f"{LOCAL}:{free.getsockname()[1]}"
-        table = {"lane": {"state_dir": str(folder)}, "gateway": {"feed": self.address, "curve": curve}}
-        config = Config.model_validate(table)
-        (folder / "lane.toml").write_text(dump(config), encoding="utf-8")
-        self._bus = Bus(config.run_dir, "verdict")
-        self._fanout = Fanout(self._bus.socket("feed", zmq.XPUB, bind=True), log)
-        command = [sys.executable, "-m", "edge.gateway.main", "--config", str(folder / "lane.toml")]
-        self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-
-    def send(self, frames: list[bytes | memoryview]) -> None:
-        """On the lane's bus."""
-        self._fanout.send(frames)
-
-    def warm(self) -> None:
-        """What a lane says without bags."""
-        self.send(wire.encode(topics.HELLO, Hello(lane="bench")))
-        self.send(heartbeat())
-
-    def close(self) -> None:
-        """End the service."""
-        self._process.terminate()
-        self._process.wait()
-        self._bus.close()
-
-
-def hostile(curve: bool, number: int, rounds: int) -> dict[str, Any]:
-    """Latency of one subscriber through the gateway: alone, beside well-behaved others, and beside hostile ones too."""
-    crowds: dict[str, tuple[int, int, int]] = {"alone": (0, 0, 0), "well-behaved": (CROWD[0], 0, 0), "hostile": CROWD}
-    ages: dict[str, list[float]] = {name: [] for name in crowds}
-    with TemporaryDirectory(prefix="dlb") as made:
-        folder = Path(made)
-        keys = folder / FOLDER if curve else None
-        if keys is not None:
-            make_keys(keys)
-        gateway = Gateway(folder, curve)
-        try:
-            seq = 1
-            for _ in range(rounds):
-                for name, crowd in crowds.items():
-                    ages[name] += _beside(gateway, keys, crowd, number, seq)
-                    seq += number + FLOOD
-        finally:
-            gateway.close()
-    return {name: summary({"ages_ms": found}) for name, found in ages.items()}
-
-
-def _beside(gateway: Gateway, keys: Path | None, crowd: tuple[int, int, int], number: int, seq: int) -> list[float]:
-    others = Reader(gateway.address, 0, keys, *map(str, crowd)) if any(crowd) else None
-    try:
-        if others is not None:
-            others.wait(gateway.warm)
-        for index in range(FLOOD if crowd[1] else 0):
-            gateway.send(payload(seq + number + index))
-            if index % 100 == 99:
-                time.sleep(0.05)  # as fast as the gateway passes on, so that its own queue does not fill
-        reader = Reader(gateway.address, number, keys)
-        try:
-            reader.wait(gateway.warm)
-            paced(gateway.send, number, seq)
-            found: list[float] = reader.figures()["ages_ms"]
-            return found
-        finally:
-            reader.stop()
-    finally:
-        if others is not None:
-            others.stop()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import socket as sockets
 import subprocess
@@ -34,10 +35,13 @@ GARBAGE_S = 0.1
 class Reader:
     """A reader's process, seen from the sender."""
 
-    def __init__(self, address: str, count: int, keys: Path | None, *crowd: str) -> None:
+    def __init__(self, address: str, count: int, keys: Path | None, *crowd: str, core: int | None = None) -> None:
+        """``core``: the only one that it may use, at the lowest priority; None: any."""
         command = [sys.executable, "-m", "edge.bench.feed_readers", address, str(count), *crowd]
         if keys is not None:
             command += ["--keys", str(keys)]
+        if core is not None:
+            command += ["--core", str(core)]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self._lines = self._process.stdout
@@ -84,7 +88,7 @@ def measure(feed: zmq.Socket[bytes], count: int) -> dict[str, Any]:
         if said and frames[0] == COUNTED:
             arrived.append((now, frames[1]))
     ages = [(now - msgpack.unpackb(header)["t_ns"]) / 1e6 for now, header in arrived]
-    return {"received": len(arrived), "last_ns": arrived[-1][0] if arrived else 0, "ages_ms": ages}
+    return {"received": len(arrived), "arrived_ns": [now for now, _ in arrived], "ages_ms": ages}
 
 
 def crowd(address: str, keys: Keys | None, numbers: tuple[int, int, int]) -> None:
@@ -132,7 +136,11 @@ def main() -> None:
     parser.add_argument("count", type=int)
     parser.add_argument("crowd", type=int, nargs="*", help="good, stuck, garbage")
     parser.add_argument("--keys", type=Path, help="folder with server.key and client.key_secret")
+    parser.add_argument("--core", type=int, help="use this one only, at the lowest priority")
     options = parser.parse_args()
+    if options.core is not None:
+        os.sched_setaffinity(0, {options.core})
+        os.nice(19)
     keys = Keys.load(options.keys / "server.key", options.keys / "client.key_secret") if options.keys else None
     if options.crowd:
         good, stuck, garbage = options.crowd

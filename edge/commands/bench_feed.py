@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from edge.bench import feed as bench
+from edge.bench import feed_crowd
 from edge.commands import options
 
 KINDS = ("bare", "feed")
@@ -28,14 +29,14 @@ def feed(
     """Messages a second and latency over TCP on loopback with the same payload; what is compared takes turns.
 
     The feed's socket beside a bare one, plain and with CURVE; then one subscriber of the gateway service alone, beside
-    39 others, and with 5 more that never read and 5 strangers that send garbage.
+    39 others, and with 5 more that never read and 5 strangers that send garbage. The others have a core of their own.
     """
     number = max(10, round(seconds * bench.RATE_HZ))
     figures: dict[str, Any] = {"cores": os.cpu_count(), "load_average": os.getloadavg()[0]}
     for curve in (False, True):
         figures["curve" if curve else "plain"] = {
             "sockets": _sockets(curve, messages, number, rounds),
-            "gateway": bench.hostile(curve, number, rounds),
+            "gateway": feed_crowd.hostile(curve, number, rounds),
         }
     figures["load_average_after"] = os.getloadavg()[0]
     _report(figures, options.console())
@@ -68,8 +69,8 @@ def _report(figures: dict[str, Any], console: Console) -> None:
     for heading in ("", "socket", "messages/s", "beside bare", "latency median", "99 %"):
         table.add_column(heading, justify="right" if heading not in ("", "socket") else "left")
     crowd = Table(title="Through the gateway service: latency of one subscriber")
-    for heading in ("", "beside it", "median", "99 %", "median beside alone"):
-        crowd.add_column(heading, justify="right" if heading not in ("", "beside it") else "left")
+    for heading in ("", "since", "beside it", "median", "99 %", "median beside alone", "95 % interval"):
+        crowd.add_column(heading, justify="right" if heading not in ("", "since", "beside it") else "left")
     for security in ("plain", "curve"):
         rows = figures[security]["sockets"]
         for kind in KINDS:
@@ -83,9 +84,18 @@ def _report(figures: dict[str, Any], console: Console) -> None:
                 f"{row['p99_ms']:.2f} ms",
             )
         found = figures[security]["gateway"]
-        for name, row in found.items():
-            ratio = row["median_ms"] / found["alone"]["median_ms"]
-            crowd.add_row(security, name, f"{row['median_ms']:.2f} ms", f"{row['p99_ms']:.2f} ms", f"{ratio:.2f}")
+        for since in ("decided", "published"):
+            for name, by in found.items():
+                row = by[since]
+                crowd.add_row(
+                    security,
+                    since,
+                    name,
+                    f"{row['median_ms']:.2f} ms",
+                    f"{row['p99_ms']:.2f} ms",
+                    f"{row['ratio']:.2f}",
+                    f"{row['ratio_from']:.2f} to {row['ratio_to']:.2f}",
+                )
     console.print(table)
     console.print(crowd)
     load = f"{figures['load_average']:.1f} before, {figures['load_average_after']:.1f} after"

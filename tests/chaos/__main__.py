@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from edge.config import Config
 from edge.lane import Lane
 from tests.chaos.disk import MARK, SmallDisk, enter_namespace
 from tests.chaos.driver import NAMES, Driver, configuration
@@ -31,7 +32,7 @@ def main() -> int:
         enter_namespace("tests.chaos", sys.argv[1:])
     with tempfile.TemporaryDirectory(prefix="dl-chaos-") as name:
         folder = Path(name)
-        calibrated = args.calibrated or _calibrate(folder / "cal", args.time_scale, args.rows)
+        calibrated = args.calibrated or calibrate(configuration(folder / "cal", args.time_scale, args.rows))
         state_dir = folder / "s"
         state_dir.mkdir()
         disk = SmallDisk(state_dir, namespace=args.namespace)
@@ -57,11 +58,13 @@ def main() -> int:
     return 1 if wrong else 0
 
 
-def _calibrate(state_dir: Path, time_scale: float, rows: int) -> Path:
+def calibrate(config: Config) -> Path:
+    """Calibrate a lane by its own emulated scanner; returns its state directory."""
+    state_dir = config.state_dir
     state_dir.mkdir()
     plan = state_dir / "plan.json"
     plan.write_text('{"items": []}', encoding="utf-8")
-    with Lane(configuration(state_dir, time_scale, rows), emulate=True, plan=str(plan), say=lambda _: None):
+    with Lane(config, emulate=True, plan=str(plan), say=lambda _: None):
         pass
     return state_dir
 

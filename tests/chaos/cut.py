@@ -32,7 +32,7 @@ ROOT: Final = Path(__file__).parents[2]
 VERDICT_S: Final = 0.1
 HEARTBEAT_S: Final = 1.0
 #: Verdicts before the cut, and after it.
-AROUND: Final = 20
+AROUND: Final = 10
 PATIENCE_S: Final = 60.0
 
 
@@ -134,13 +134,13 @@ def run(kind: Kind, seconds: float) -> tuple[str, bool]:
         away = scene.join(proxied=True)
         scene.decide(AROUND)
         scene.settle()
-        before = scene.last
+        before, quiet = scene.last, away.count(Silence)
         for proxy in scene.proxies:
             proxy.cut(kind)
         begun = time.monotonic()
         while time.monotonic() - begun < seconds:
             scene.turn(deciding=True)
-        heard, missed, silent = away.seqs[-1], scene.last - before, away.count(Silence)
+        heard, missed, silent = away.seqs[-1], scene.last - before, away.count(Silence) - quiet
         for proxy in scene.proxies:
             proxy.heal()
         took = time.monotonic() - begun

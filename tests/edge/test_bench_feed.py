@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from edge.bench import feed
+from edge.bench import feed, feed_crowd
 from edge.commands import bench_feed
 from edge.commands.bench import app
 
@@ -24,9 +24,13 @@ def test_the_report_sets_figures_beside_each_other(monkeypatch: pytest.MonkeyPat
     ages = {"received": 1, "median_ms": 2.0, "p99_ms": 3.0}
     monkeypatch.setattr(feed, "throughput", lambda kind, keys, number: 100.0 if kind == "bare" else 90.0)
     monkeypatch.setattr(feed, "latency", lambda kind, keys, number: ages)
-    monkeypatch.setattr(feed, "hostile", lambda curve, number, rounds: dict.fromkeys(("alone", "hostile"), ages))
+    row = feed_crowd.compared([2.0, 4.0], [1.0, 2.0])
+    both = {"decided": row, "published": row}
+    monkeypatch.setattr(feed_crowd, "hostile", lambda curve, number, rounds: dict.fromkeys(("alone", "hostile"), both))
     done = CliRunner().invoke(app, ["feed", "--json", str(tmp_path / "figures.json")])
     assert done.exit_code == 0, done.output
     assert "0.90" in done.output
+    assert row["ratio"] == 2.0
+    assert 1.0 <= row["ratio_from"] <= 2.0 <= row["ratio_to"] <= 4.0
     assert bench_feed.KINDS == ("bare", "feed")
     assert (tmp_path / "figures.json").is_file()
