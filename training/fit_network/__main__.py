@@ -50,8 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen.pretrained != (given.start is not None):
         parser.error(f"preset {chosen.name} and --start: give the folder with a '-pretrained' preset, and only there")
     try:
-        before = load(given.start, given.channels) if given.start else None
         scans = _scans(given.data, given.preset.split("-")[0])
+        before = load(given.start, given.channels, scans) if given.start else None
         split = scans.manifest.splits[0]
         store = Store(scans)
         planes, save = planes_of(given.channels), given.out / "training.pt"

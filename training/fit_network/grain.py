@@ -20,7 +20,7 @@ from training.fit_network.inputs import Store, scales
 from training.fit_network.metrics import I64, Platt, fit_platt
 from training.fit_network.pasting import Paster
 from training.fit_network.presets import GrainPreset
-from training.fit_network.start import Start, StartError
+from training.fit_network.start import Start
 from training.networks.grain_net import STRIDE, GrainNet
 
 
@@ -71,8 +71,7 @@ def fit(
 ) -> Trained:
     """Train on the scans ``indices`` and calibrate on those of them that are held back for it.
 
-    ``start``: what the training goes on from instead of random weights; StartError when it has seen a scene of the
-    data set.
+    ``start``: what the training goes on from instead of random weights.
     """
     labels = np.array([entry.label for entry in store.scans.manifest.scans], np.int64)
     fitted, validation = parted(indices, labels, preset.validation, seed)
@@ -80,7 +79,6 @@ def fit(
     torch.manual_seed(seed)
     network = GrainNet(planes, [float(chosen[name]) for name in planes], preset.width, preset.dropout)
     if start is not None:
-        _unseen(start, store)
         start.into(network)
     network = network.to(memory_format=torch.channels_last)
     sampler = Sampler(
@@ -110,13 +108,6 @@ def fit(
     losses = loop.run(network, loss_of, plan, report)
     raw = scores(network, store, validation)
     return Trained(network, fit_platt(raw, labels[validation]), tuple(fitted), tuple(validation), tuple(losses))
-
-
-def _unseen(start: Start, store: Store) -> None:
-    first, last = start.seeds
-    seen = [seed for seed in store.scans.seeds if first <= seed <= last]
-    if seen:
-        raise StartError(f"{start.source.source}: scene {seen[0]} of {store.scans.folder} is one of them; take others")
 
 
 def _paster(preset: GrainPreset, store: Store, fitted: Sequence[int]) -> Paster | None:

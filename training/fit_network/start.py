@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from training.dataset import Scans
 from training.networks.grain_net import GrainNet
 from training.networks.weights import Weights
 
@@ -49,8 +50,11 @@ def save(path: Path, network: GrainNet, seeds: tuple[int, int], data: str) -> No
     partial.replace(path)
 
 
-def load(folder: Path, channels: str) -> Start:
-    """The weights for a set of channels: file ``CHANNELS.pt`` of ``folder``; StartError when there are none."""
+def load(folder: Path, channels: str, scans: Scans | None = None) -> Start:
+    """The weights for a set of channels: file ``CHANNELS.pt`` of ``folder``.
+
+    StartError when there are none, or when they have seen a scene of ``scans``, with which they are to be tested.
+    """
     path = folder / f"{channels}.pt"
     if not path.is_file():
         raise StartError(f"{path}: does not exist; make it with python -m training.fit_network.pretrain")
@@ -60,6 +64,10 @@ def load(folder: Path, channels: str) -> Start:
         planes, width = tuple(str(name) for name in found["planes"]), int(found["width"])
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         source = Weights(f"our network trained on simulated scenes {first} to {last}, data set {found['data']}", digest)
-        return Start(planes, width, (first, last), dict(found["network"]), source)
+        state = dict(found["network"])
     except Exception as error:  # torch raises many kinds
         raise StartError(f"{path}: cannot be gone on from ({error}); make it again") from error
+    seen = [seed for seed in scans.seeds if first <= seed <= last] if scans else []
+    if scans and seen:
+        raise StartError(f"{path}: was trained on scenes {first} to {last}; {seen[0]} of {scans.folder} is one of them")
+    return Start(planes, width, (first, last), state, source)

@@ -54,7 +54,7 @@ def train(
     if isinstance(chosen, GrainPreset):
         if chosen.pretrained and start is None:
             raise ValueError(f"preset {chosen.name}: goes on from other weights; give their folder (--start)")
-        before = load(start, channels) if chosen.pretrained and start else None
+        before = load(start, channels, scans) if chosen.pretrained and start else None
         trained = grain.fit(chosen, store, split.train, planes, seed, save, report, before)
         fitted = time.monotonic()
         scores = trained.platt.probability(grain.scores(trained.network, store, split.test))
