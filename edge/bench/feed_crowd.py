@@ -32,6 +32,8 @@ from edge.verdict.recorder import Recorder
 
 #: Sent at once before, so that who does not read has full queues: kernel buffers of 4 MB and the gateway's queue.
 FLOOD = 6000
+#: Only those who subscribed to everything get it: the stuck ones. The others would be busy with the flood for long.
+UNKNOWN_TOPIC = "flood"
 #: Beside the one that measures: well-behaved, stuck, and sending garbage.
 CROWDS: dict[str, tuple[int, int, int]] = {"alone": (0, 0, 0), "well-behaved": (39, 0, 0), "hostile": (39, 5, 5)}
 #: Resamples of a confidence interval, and its share.
@@ -79,7 +81,7 @@ class Lane:
     def flood(self) -> None:
         """Fill the queues of who does not read."""
         for index in range(FLOOD):
-            self.say(topics.BAG_VERDICT, verdict(0))
+            self.say(UNKNOWN_TOPIC, verdict(0))
             if index % 100 == 99:
                 time.sleep(0.05)  # as fast as the gateway passes on, so that its own queue does not fill
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -117,11 +118,15 @@ class Bench:
         return kept
 
 
-def measure(bags: int, time_scale: float) -> dict[str, Any]:
-    """Ages of the bags of both arms, compared."""
+def measure(bags: int, time_scale: float, calibrated: Path | None) -> dict[str, Any]:
+    """Ages of the bags of both arms, compared; ``calibrated``: state directory of such a lane, for its calibration."""
     cores = sorted(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory(prefix="dlb") as name:
         state_dir = Path(name)
+        if calibrated is not None:
+            shutil.copytree(calibrated / "calibration", state_dir / "calibration")
+            (state_dir / "dev").mkdir()
+            shutil.copy(calibrated / "dev" / "positions.json", state_dir / "dev")
         plan = state_dir / "plan.json"
         items = [{"kind": "phone", "seed": 700_001, "tag": f"F{bag}"} for bag in range(bags)]
         plan.write_text(json.dumps({"items": items}), encoding="utf-8")
@@ -146,13 +151,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bags", type=int, default=100)
     parser.add_argument("--time-scale", type=float, default=4.0)
+    parser.add_argument("--calibrated", type=Path, help="state directory of a lane of 256 rows that is calibrated")
     parser.add_argument("--listen", help="be the subscriber of this address")
     options = parser.parse_args()
     if options.listen:
         listen(options.listen)
         return
     before = os.getloadavg()[0]
-    figures = measure(options.bags, options.time_scale)
+    figures = measure(options.bags, options.time_scale, options.calibrated)
     print(json.dumps(figures | {"load_average": [before, os.getloadavg()[0]]}, indent=1))
 
 

@@ -24,7 +24,7 @@ CLOCK_S: Final = 3.0
 THREATS: Final = (("C4", 46), ("TNT", 46))
 THREAT_ROWS: Final = 512
 #: One bag in so many is one of them.
-THREAT_EVERY: Final = 4
+THREAT_EVERY: Final = 2
 #: The driver acts so long after the entry of its bag at the latest, real s.
 LATEST_S: Final = 2.5
 

@@ -128,7 +128,7 @@ def install() -> None:
             run("systemctl", "start", "emulated-scanner.service")
             until("the emulated scanner's devices", lambda: Path("/var/lib/darklane/dev/belt").exists())
             darklane("calibrate", "--no-report", timeout_s=4 * PATIENCE_S)
-        run(*command.split())
+        run(*command.split(), timeout_s=4 * PATIENCE_S)
 
 
 def policy(thread: Path) -> tuple[int, int]:
