@@ -39,6 +39,9 @@ def dataset(
         tuple[int, int] | None,
         typer.Option("--clutter", help="study1: least and most things beside the sample.", show_default="2 4"),
     ] = None,
+    per_scanner: Annotated[
+        int | None, typer.Option("--per-scanner", min=1, help="Another emulated scanner after so many scans.")
+    ] = None,
     map_only: Annotated[bool, typer.Option("--map-only", help="Without the paper's own retrieval.")] = False,
 ) -> None:
     """Simulate scans: scenes, photon noise, retrieval, labels. Everything in the data set is simulated.
@@ -49,6 +52,7 @@ def dataset(
     options = {
         "--out": out, "--scans": scans, "--seed": seed, "--workers": workers or os.cpu_count() or 1,
         "--scheduler": scheduler, "--kv": kv, "--belt-mm-s": belt_mm_s, "--binning": binning,
+        "--per-scanner": per_scanner,
     }  # fmt: skip
     command = [sys.executable, "-m", MODULE, kind]
     for name, value in options.items():

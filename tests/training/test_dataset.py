@@ -49,6 +49,16 @@ def test_the_same_recipe_gives_the_same_content_whatever_the_workers(small: Reci
         making.make(recipe("study1", scans=4, seed=1_000_010, scanner=STRIP), other)
 
 
+def test_every_few_scans_another_scanner_with_its_own_calibration(small: Recipe) -> None:
+    each = recipe("study1", scans=4, scanner=STRIP, per_scanner=1)
+    assert each.scan_sha256() != small.scan_sha256()
+    first, second = (simulate(each, k) for k in range(2))
+    assert np.array_equal(first.images, simulate(small, 0).images)
+    same_bag = simulate(small, 1)
+    assert np.array_equal(second.mask, same_bag.mask)
+    assert not np.array_equal(second.images, same_bag.images)
+
+
 def test_a_scan_of_study_1_is_labelled_by_its_scene(small: Recipe) -> None:
     threat, harmless = simulate(small, 0), simulate(small, 1)
     assert (threat.label, harmless.label) == (1, 0)

@@ -34,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--binning", type=int)
     parser.add_argument("--clutter", type=int, nargs=2, metavar=("LEAST", "MOST"))
     parser.add_argument("--map-only", action="store_true", help="without the retrieval as printed in the paper")
+    parser.add_argument("--per-scanner", type=int, help="another emulated scanner after so many scans")
     given = parser.parse_args(arguments)
     scanner = {"tube_kv": given.kv, "belt_speed_mm_s": given.belt_mm_s}
     started = time.monotonic()
@@ -47,6 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
             binning=given.binning,
             clutter=None if given.clutter is None else (given.clutter[0], given.clutter[1]),
             map_only=given.map_only,
+            per_scanner=given.per_scanner,
         )
         with _Shown(f"{given.kind} to {given.out}") as shown:
             manifest = make(
@@ -70,6 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _command(kind: str, seed: int, scans: int, given: argparse.Namespace) -> str:
     """The command line that makes the same content, whatever was left to defaults."""
     options = {"--kv": given.kv, "--belt-mm-s": given.belt_mm_s, "--binning": given.binning}
+    options["--per-scanner"] = given.per_scanner
     extra = "".join(f" {name} {value:g}" for name, value in options.items() if value is not None)
     if given.clutter is not None:
         extra += f" --clutter {given.clutter[0]} {given.clutter[1]}"

@@ -38,6 +38,10 @@ class Recipe(_Table):
         None, description="study 1: least and most things beside the sample; null for the others"
     )
 
+    per_scanner: int | None = Field(
+        None, ge=1, description="scans of each emulated scanner (seeds count up); null: one scanner for all"
+    )
+
     def sha256(self) -> str:
         """Hash of the canonical JSON."""
         return _digest(self._told())
@@ -50,7 +54,8 @@ class Recipe(_Table):
 
     def _told(self) -> dict[str, Any]:
         """The recipe without what is left to defaults that came later: hashes of older sets stay what they are."""
-        return self.model_dump(mode="json", exclude=None if self.clutter else {"clutter"})
+        later = {"clutter": self.clutter, "per_scanner": self.per_scanner}
+        return self.model_dump(mode="json", exclude={name for name, value in later.items() if value is None})
 
 
 def _digest(table: dict[str, Any]) -> str:

@@ -42,10 +42,12 @@ def recipe(
     binning: int | None = None,
     clutter: tuple[int, int] | None = None,
     map_only: bool = False,
+    per_scanner: int | None = None,
 ) -> Recipe:
     """Recipe of a data set; ``scanner`` overrides keys of table [scanner]. ValueError names what does not fit.
 
-    ``map_only``: without the second retrieval of the studies, as printed in the paper.
+    ``map_only``: without the second retrieval of the studies, as printed in the paper. ``per_scanner``: another
+    emulated scanner after so many scans: its masks are joined a little differently, and it is calibrated by itself.
     """
     if clutter is not None and (kind != "study1" or not 0 <= clutter[0] <= clutter[1]):
         raise ValueError(f"clutter = {clutter}: is for study1, least and most number of things")
@@ -75,6 +77,7 @@ def recipe(
         emulator=settings.model_dump(mode="json"),
         binning=binning,
         clutter=CLUTTER_THINGS if kind == "study1" and clutter is None else clutter,
+        per_scanner=per_scanner,
         retrievals=("map",) if kind == "lane" or map_only else ("map", "paper"),
     )
 

@@ -19,14 +19,12 @@ from training.simulate import SimulatedLane
 
 
 @lru_cache(maxsize=2)
-def _lane(recipe_json: str) -> SimulatedLane:
-    """The calibrated scanner of a recipe: once per process."""
+def _lane(recipe_json: str, number: int) -> SimulatedLane:
+    """Calibrated scanner ``number`` of a recipe: once per process."""
     recipe = Recipe.model_validate_json(recipe_json)
-    return SimulatedLane(
-        Scanner.model_validate(recipe.scanner),
-        EmulatorSettings.model_validate(recipe.emulator),
-        binning=recipe.binning,
-    )
+    settings = EmulatorSettings.model_validate(recipe.emulator)
+    settings = settings.model_copy(update={"seed": settings.seed + number})
+    return SimulatedLane(Scanner.model_validate(recipe.scanner), settings, binning=recipe.binning)
 
 
 def pixel_um(recipe: Recipe) -> tuple[float, float]:
@@ -37,7 +35,7 @@ def pixel_um(recipe: Recipe) -> tuple[float, float]:
 
 def simulate(recipe: Recipe, k: int) -> Scan:
     """Scan ``k`` of the recipe: depends on nothing else."""
-    lane = _lane(recipe.model_dump_json())
+    lane = _lane(recipe.model_dump_json(), k // recipe.per_scanner if recipe.per_scanner else 0)
     scene = compose(recipe.kind, lane.scanner, recipe.seed, k, recipe.clutter)
     canvas = render.draw_scene(lane.scanner, lane.settings, scene)
     sums = lane.summed(lane.expected(canvas, scene), recipe.seed + k)
