@@ -2,7 +2,7 @@
 
 Emulated scanner (simulated x-rays), real services, journal on the disk. The same small bag again and again; the others
 come and go every BLOCK bags. Ages of verdicts at one subscriber of the gateway: since the bag's last frame, and since
-the decision. The others stand on other computers in reality; here they have the last core, at the lowest priority.
+the decision. The others stand on other computers in reality; here they have the last core.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class Reader:
     """A reader's process, seen from the sender."""
 
     def __init__(self, address: str, count: int, keys: Path | None, *crowd: str, core: int | None = None) -> None:
-        """``core``: the only one that it may use, at the lowest priority; None: any."""
+        """``core``: the only one that it may use; None: any."""
         command = [sys.executable, "-m", "edge.bench.feed_readers", address, str(count), *crowd]
         if keys is not None:
             command += ["--keys", str(keys)]
@@ -136,11 +136,10 @@ def main() -> None:
     parser.add_argument("count", type=int)
     parser.add_argument("crowd", type=int, nargs="*", help="good, stuck, garbage")
     parser.add_argument("--keys", type=Path, help="folder with server.key and client.key_secret")
-    parser.add_argument("--core", type=int, help="use this one only, at the lowest priority")
+    parser.add_argument("--core", type=int, help="use this one only")
     options = parser.parse_args()
     if options.core is not None:
         os.sched_setaffinity(0, {options.core})
-        os.nice(19)
     keys = Keys.load(options.keys / "server.key", options.keys / "client.key_secret") if options.keys else None
     if options.crowd:
         good, stuck, garbage = options.crowd

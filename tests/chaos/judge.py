@@ -90,7 +90,7 @@ def _wrong_clears(run: Run, journal: list[Verdict]) -> list[str]:
     """A CLEAR needs every frame of the bag, and a bag that nothing harmful has hit."""
     wrong = []
     truth = {line["tag"]: line for line in run.truth}
-    harmed = {run.storm.tag(bag): mishap.name for bag, mishap in run.storm.mishaps.items() if mishap.harms}
+    harmed = {run.storm.tag(bag): harm for bag in run.storm.mishaps if (harm := run.storm.harm(bag))}
     said: defaultdict[str, list[Verdict]] = defaultdict(list)
     for verdict in journal:
         said[verdict.bag_tag].append(verdict)
@@ -132,9 +132,8 @@ def threats(run: Run, journal: list[Verdict]) -> str:
             continue
         said[verdict.decision.value] += 1
         if verdict.decision is Decision.CLEAR:
-            mishap = run.storm.mishaps.get(bag)
             missing = frames_needed(run, truth[verdict.bag_tag]) - verdict.frames
-            unseen += missing > 0 or verdict.lost_frames > 0 or (mishap is not None and mishap.harms)
+            unseen += missing > 0 or verdict.lost_frames > 0 or bool(run.storm.harm(bag))
     return (
         f"{len(alarming)} of {run.storm.calm} threats alarm undisturbed; of {said.total()} such bags in the storm "
         f"{said['ALARM']} ALARM, {said['UNKNOWN']} UNKNOWN, {said['CLEAR']} CLEAR, {unseen} CLEAR with incomplete data"

@@ -125,6 +125,17 @@ class Storm:
         """Tag of bag ``bag`` (from 1)."""
         return f"c{self.seed}-{bag}"
 
+    def harm(self, bag: int) -> str:
+        """What hit bag ``bag`` (from 1) that forbids a CLEAR; empty when nothing did.
+
+        A cable that is pulled while the bridge is dead takes nothing from anybody: frames and length decide then.
+        """
+        mishap = self.mishaps.get(bag)
+        if mishap is None or not mishap.harms:
+            return ""
+        dead = any(blow.bag == bag and "bridge" in blow.services for blow in self.blows)
+        return "" if dead and mishap.counted == "unplugs" else mishap.name
+
     def plan(self) -> dict[str, Any]:
         """The emulator's plan: small things, and bags with something hidden in them."""
         items = []
