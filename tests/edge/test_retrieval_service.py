@@ -124,7 +124,7 @@ def test_a_slow_inference_stops_the_reading_but_not_the_service(peers: Peers) ->
             extra = slab.model_copy(update={"bag_id": f"bag-{sent}", "last": True})
             peers.bus.send(peers.slabs, "slab", extra, arrays)
             sent += 1
-    # What else a service that reads on would take.
+    # A service that read on would have taken them all.
     assert sent < limit
     bags = [peers.image(peers.images).bag_id for _ in range(sent)]
     assert bags == [f"bag-{n}" for n in range(sent)]
