@@ -38,7 +38,7 @@ class Ratio(NamedTuple):
     spread: float
 
 
-#: Centres and spreads: what materials without metal have, simulated at 80 and 120 kVp, roughly.
+#: Centres and spreads: what materials without metal have at 80 kVp (simulated), roughly.
 RATIOS = (
     Ratio("dark_field low", "attenuation low", 0.03, 20.0, 10.0),
     Ratio("dark_field high", "attenuation high", 0.03, 7.0, 4.0),
