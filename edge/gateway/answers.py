@@ -15,11 +15,13 @@ from edge.archive.reader import BagFile, BagFileError
 from edge.bus import Stamp
 from edge.config import Config
 from edge.gateway.memory import Known
-from edge.messages import BagImage, CalibrationStatus, FeedReply, FeedRequest, Hello, Message, Verdict
-from edge.verdict.actions import Now
+from edge.messages import BagImage, BagNotice, CalibrationStatus, FeedReply, FeedRequest, Hello, Message, Verdict
+from edge.verdict.actions import BagRecord, Now
 from edge.verdict.calibration_state import CalibrationState
 from edge.verdict.journal import FILE_NAME, JournalError
 from edge.verdict.journal_reader import JournalReader
+from edge.verdict.spill import Spill
+from edge.verdict.waiting import Waiting
 from firmware_bridge.scanner import BINS
 
 #: Text of the verdicts in one answer; less than what a reader takes as a header (edge.wire).
@@ -40,6 +42,7 @@ class Answerer:
 
     def __init__(self, config: Config, stamp: Stamp) -> None:
         self._journal = config.state_dir / FILE_NAME
+        self._spill = [config.state_dir, config.run_dir]
         self._archive: Path = config.state_dir / "archive"
         self._calibration = CalibrationState(config)
         self._stamp = stamp
@@ -70,11 +73,20 @@ class Answerer:
             return self._stamp(message)
 
     def _snapshot(self, request: FeedRequest, known: Known) -> FeedReply:
-        last_seq, bags = known.last_seq, {notice.bag_id: notice for notice in known.bags}
+        waiting = self._waiting()
+        written, bags = 0, {notice.bag_id: notice for notice in known.bags}
+        entered = [_notice(bag.record) for bag in waiting.open_bags([])]
         if self._journal.exists():
             with JournalReader(self._journal) as journal:
-                last_seq = max(last_seq, journal.last_seq())
+                written = journal.last_seq()
                 bags |= {notice.bag_id: notice for notice in journal.notices()}
+                entered = [notice for notice in entered if not journal.decided(notice.bag_id)]
+        bags |= {notice.bag_id: notice for notice in entered}
+        later = _later(waiting, known, written)
+        for verdict in later.values():
+            if verdict.final:
+                bags.pop(verdict.bag_id, None)
+        last_seq = max([known.last_seq, written, *later])
         return FeedReply(
             request_id=request.request_id,
             ok=True,
@@ -86,7 +98,8 @@ class Answerer:
         )
 
     def _replay(self, request: FeedRequest, known: Known) -> FeedReply:
-        """The journal first; what only the gateway has heard (a disk that refuses) follows."""
+        """The journal first; what its disk refuses follows, as far as nothing is missing in between."""
+        waiting = self._waiting()
         until = request.until_seq or (1 << 62)
         found: list[Verdict] = []
         more, written = False, 0
@@ -98,23 +111,31 @@ class Answerer:
                     written, trouble = journal.last_seq(), ""
             except JournalError as error:
                 trouble = str(error)
+        later = _later(waiting, known, max(written, request.after_seq))
+        last_seq = max([known.last_seq, written, *later])
         if not more:
-            heard = [
-                _verdict(frames) for seq, frames in known.verdicts if max(written, request.after_seq) < seq <= until
-            ]
-            oldest = known.verdicts[0][0] if known.verdicts else known.last_seq + 1
-            if trouble and request.after_seq + 1 < oldest and known.last_seq > request.after_seq:
-                raise RefusedError(f"{trouble}; ask again, or for verdicts after {oldest - 1}")
-            room = request.limit - len(found)
-            found, more = found + heard[:room], len(heard) > room
+            seq = max(written, request.after_seq) + 1
+            # Never over a hole: whoever asks would take what is missing for lost, and it may be in the journal soon.
+            while seq in later and seq <= until and len(found) < request.limit:
+                found.append(later[seq])
+                seq += 1
+            more = seq in later and seq <= until
+            if not found and seq not in later and seq <= min(until, last_seq):
+                what = trouble or "the verdict service holds it until the disk can be written"
+                held = f", or for verdicts after {min(later) - 1}" if later else ""
+                raise RefusedError(f"verdict {seq} is not in the journal: {what}; ask again{held}")
         return FeedReply(
             request_id=request.request_id,
             ok=True,
-            hello=_hello(known, max(known.last_seq, written)),
+            hello=_hello(known, last_seq),
             verdicts=tuple(found),
-            last_seq=max(known.last_seq, written),
+            last_seq=last_seq,
             more=more,
         )
+
+    def _waiting(self) -> Waiting:
+        """What waits on disk for the journal. Read before the journal, so that what goes over meanwhile is in one."""
+        return Waiting(Spill(self._spill).read())
 
     def _image(self, request: FeedRequest) -> Frames:
         if not request.bag_id:
@@ -170,6 +191,18 @@ class Answerer:
 
 def _hello(known: Known, last_seq: int) -> Hello | None:
     return known.hello.model_copy(update={"last_verdict_seq": last_seq}) if known.hello else None
+
+
+def _notice(record: BagRecord) -> BagNotice:
+    return BagNotice(
+        bag_id=record.bag_id, encoder=record.encoder, bag_tag=record.bag_tag, deadline_ns=record.deadline_ns
+    )
+
+
+def _later(waiting: Waiting, known: Known, after: int) -> dict[int, Verdict]:
+    """Verdicts after ``after`` by their sequence: what the disk refused, and what was heard on the feed."""
+    found = {verdict.seq: verdict for verdict in waiting.verdicts() if verdict.seq > after}
+    return found | {seq: _verdict(frames) for seq, frames in known.verdicts if seq > after and seq not in found}
 
 
 def _verdict(frames: list[bytes]) -> Verdict:

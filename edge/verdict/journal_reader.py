@@ -78,6 +78,10 @@ class JournalReader:
         )
         return [BagNotice(bag_id=b, bag_tag=t, encoder=e, deadline_ns=d) for b, t, e, d in self.rows(statement)]
 
+    def decided(self, bag_id: str) -> bool:
+        """Whether the bag has its final verdict."""
+        return bool(self.rows("SELECT 1 FROM verdicts WHERE final AND bag_id = ?", bag_id))
+
     def last_seq(self) -> int:
         """Sequence of the newest verdict; 0 when there is none."""
         return int(self.rows("SELECT COALESCE(MAX(seq), 0) FROM verdicts")[0][0])

@@ -156,6 +156,7 @@ def _line(run: Run, journal: list[Verdict], wrong: list[str]) -> str:
     done["wall clock steps"] += 0
     for mishap in run.storm.mishaps.values():
         done[mishap.counted] += 1
+    received = sum(isinstance(item, Verdict) for item in run.client)
     strangers = sum(1 for v in journal if v.final and not v.bag_tag)
     parts = [
         f"chaos seed {run.storm.seed}: {run.storm.bags} bags, {sum(finals.values()) - strangers} final verdicts",
@@ -166,7 +167,7 @@ def _line(run: Run, journal: list[Verdict], wrong: list[str]) -> str:
         threats(run, journal),
         f"longest from entry to verdict {max(run.waited.values(), default=0.0):.1f} s",
         f"{strangers} pieces of bags that entered unseen, {sum(not v.final for v in journal)} supplements",
-        f"{len(journal)} verdicts journaled, {len(run.client)} received by a client",
+        f"{len(journal)} verdicts journaled, {received} received by a client",
         f"{len(wrong)} violations, {run.seconds:.0f} s",
     ]
     return "; ".join(parts)

@@ -17,10 +17,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from edge.messages import Decision, Fault, Verdict
+from edge import wire
+from edge.bus import Stamp
+from edge.config import Config
+from edge.gateway.answers import Answerer
+from edge.gateway.memory import Known
+from edge.messages import Decision, Fault, FeedReply, FeedRequest, Verdict
 from edge.verdict.bags import new_bag, verdict_on
 from edge.verdict.journal import FILE_NAME
 from edge.verdict.journal_check import check
+from edge.verdict.journal_reader import JournalReader
 from edge.verdict.policy import Judgement
 from edge.verdict.recorder import Recorder
 from tests.chaos.disk import MARK, enter_namespace
@@ -46,10 +52,13 @@ def opened(folder: Path) -> Recorder:
 
 
 def refused(folder: Path) -> None:
-    """Decide bags until the disk refuses, then some more, and die of SIGKILL."""
+    """Decide bags until the disk refuses, then some more, and die of SIGKILL. ``told``: what was published."""
     recorder = opened(folder)
+    told = (folder / "told").open("a", encoding="utf-8", buffering=1)
     for number in range(10, 500):
         verdict = decide(recorder, f"N{number}", number)
+        assert verdict is not None
+        print(verdict.model_dump_json(), file=told)
         if recorder.fault:
             break
     assert verdict is not None
@@ -59,9 +68,27 @@ def refused(folder: Path) -> None:
     alarm = decide(recorder, "Z", 900, ALARM)
     assert alarm is not None
     assert alarm.decision is Decision.ALARM
+    print(alarm.model_dump_json(), file=told)
     recorder.bag(new_bag("OPEN", entry("OPEN", 901_000, 1, 901), at(1).wall, LIMITS, at(1)).record)
     print(f"refused at bag {number}: {recorder.fault}", flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def replayed(folder: Path) -> list[Verdict]:
+    """What a gateway gives that was killed too and has heard nothing; nothing when it refuses, with the reason."""
+    lane = {"state_dir": str(folder / "disk"), "run_dir": str(folder / "run")}
+    answer = Answerer(Config.model_validate({"lane": lane}), Stamp("gateway"))
+    found: list[Verdict] = []
+    more = True
+    while more:
+        request = FeedRequest(ask="replay", after_seq=found[-1].seq if found else 0)
+        reply = wire.decode([bytes(frame) for frame in answer(request, Known())], FeedReply)[1]
+        if not reply.ok:
+            assert "ask again" in reply.reason, reply.reason
+            break
+        found += reply.verdicts
+        more = reply.more
+    return found
 
 
 def story(folder: Path, refuse: Callable[[], None], allow: Callable[[], None]) -> None:
@@ -81,7 +108,11 @@ def story(folder: Path, refuse: Callable[[], None], allow: Callable[[], None]) -
             os._exit(1)
     _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status), "it should have been killed"
+    published = [clear, *map(Verdict.model_validate_json, (folder / "told").read_text(encoding="utf-8").splitlines())]
+    # On a full disk SQLite cannot even read a journal whose writer was killed: no answer then, but never a hole.
+    assert replayed(folder) in ([], published)
     again = opened(folder)
+    assert replayed(folder) in ([], published)
     known = again.find("Z")
     assert known is not None
     assert known.final is not None
@@ -97,6 +128,9 @@ def story(folder: Path, refuse: Callable[[], None], allow: Callable[[], None]) -
     assert later is not None
     assert (later.decision, later.seq) == (Decision.CLEAR, before + 1)
     again.close()
+    with JournalReader(folder / "disk" / FILE_NAME) as journal:
+        assert journal.verdicts() == [*published, later], "what was published is not what was journaled"
+    assert replayed(folder) == [*published, later]
     report = check(folder / "disk" / FILE_NAME)
     assert report.problems == []
     assert report.waiting == 0

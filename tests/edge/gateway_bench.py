@@ -8,6 +8,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from edge.verdict.bags import new_bag, verdict_on
 from edge.verdict.feed import Feed
 from edge.verdict.journal import FILE_NAME, Journal
 from edge.verdict.policy import unknown
+from edge.verdict.spill import Spill
+from edge.verdict.waiting import Row
 from tests.edge.verdict_scene import LIMITS, at, entry
 
 PATIENCE_S = 30.0
@@ -47,6 +50,7 @@ class GatewayBench:
         self.keys = KeyStore(self.state_dir / FOLDER)
         self.bus = Bus(self.config.run_dir, "verdict")
         self.feed = Feed(self.bus, Now(0, 0))
+        self.spill = Spill([self.state_dir])
         self._outside = zmq.Context()
         self._clients: list[zmq.Socket[bytes]] = []
         self.service: Service | None = None
@@ -60,12 +64,16 @@ class GatewayBench:
         """On the lane's own feed."""
         self.feed.publish(topic, message, LATER)
 
-    def verdict(self, bag: str, seq: int, *, written: bool = True) -> Verdict:
-        """Journal and publish a verdict about ``bag``; ``written`` False: the disk refuses."""
+    def verdict(self, bag: str, seq: int, *, written: bool = True, spilled: bool = False) -> Verdict:
+        """Journal and publish a verdict about ``bag``; ``written`` False: the disk refuses. ``spilled``: it waits."""
         judged = new_bag(bag, entry(bag, seq, 0), at(1).wall, LIMITS, at(1))
         verdict = verdict_on(judged, unknown(Fault.TIMEOUT, "late"), None, at(2))
         verdict = verdict.model_copy(update={"seq": seq, "boot_id": "b", "source": "verdict"})
-        if written:
+        if spilled:
+            self.spill.take()
+            self.spill.add(Row("bag", asdict(judged.record)))
+            self.spill.add(Row("verdict", verdict.model_dump(mode="json")))
+        elif written:
             self.journal.add_bag(judged.record)
             self.journal.add_verdict(verdict)
         self.say("bag.verdict", verdict)

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import msgpack
@@ -19,9 +20,12 @@ from edge.archive.reader import BagFile
 from edge.config import load
 from edge.gateway.answers import Answerer
 from edge.messages import BagImage, BagNotice, FeedReply, FeedRequest, Hello, LaneState, ServiceStatus, Verdict
+from edge.verdict.bags import new_bag
+from edge.verdict.waiting import Row
 from tests.edge.archive_bags import bag
 from tests.edge.gateway_bench import GatewayBench
 from tests.edge.test_archive_file import write
+from tests.edge.verdict_scene import LIMITS, at, entry
 from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -113,7 +117,39 @@ def test_what_the_disk_refused_is_replayed_from_memory_and_a_hole_is_said(bench:
     refused = bench.ask(client, ask="replay")
     assert not refused.ok
     assert "journal" in refused.reason
-    assert bench.ask(client, ask="replay", after_seq=2).verdicts[0].seq == 4
+    assert bench.ask(client, ask="replay", after_seq=3).verdicts[0].seq == 4
+
+
+def test_a_gateway_that_was_away_while_the_disk_refused_gives_every_verdict_or_says_which_it_lacks(
+    bench: GatewayBench,
+) -> None:
+    first = bench.verdict("A", 1)
+    # Nobody hears this one: the gateway has just been killed. It waits on disk for the journal.
+    second = bench.verdict("B", 2, spilled=True)
+    bench.start()
+    third = bench.verdict("C", 3, spilled=True)
+    bench.until(lambda: bool(bench.service and bench.service.memory.last_seq == 3))
+    client = bench.client(zmq.DEALER)
+    assert bench.ask(client, ask="replay").verdicts == (first, second, third)
+    page = bench.ask(client, ask="replay", limit=2)
+    assert (page.verdicts, page.more) == ((first, second), True)
+    assert bench.ask(client, ask="replay", after_seq=1, until_seq=2).verdicts == (second,)
+    bench.spill.add(Row("bag", asdict(new_bag("D", entry("D", 4, 0), at(1).wall, LIMITS, at(1)).record)))
+    snapshot = bench.ask(client, ask="snapshot")
+    assert ([bag.bag_id for bag in snapshot.bags], snapshot.last_seq) == (["D"], 3)
+    # The file was full for the next one, and nobody heard it: what follows is no answer to a question for it.
+    bench.verdict("F", 5, written=False)
+    bench.until(lambda: bool(bench.service and bench.service.memory.last_seq == 5))
+    assert bench.ask(client, ask="replay").verdicts == (first, second, third)
+    refused = bench.ask(client, ask="replay", after_seq=3)
+    assert not refused.ok
+    assert "verdict 4 is not in the journal" in refused.reason
+    assert "after 4" in refused.reason
+    assert bench.ask(client, ask="replay", after_seq=4).verdicts[0].seq == 5
+    # The disk recovers; the journal has all of them.
+    for seq, name in enumerate("BCEF", 2):
+        bench.verdict(name, seq)
+    assert [verdict.seq for verdict in bench.ask(client, ask="replay").verdicts] == [1, 2, 3, 4, 5]
 
 
 def test_an_image_comes_from_the_archive(bench: GatewayBench) -> None:
