@@ -12,8 +12,6 @@ from kernels.types import F32
 GROUPS = 4
 BINS = 2
 COLUMNS = 128
-#: Rows whose phase sums lie side by side (kernels/cuda/phase_sums.cuh).
-ROW_BLOCK = 16
 
 
 @dataclass(frozen=True)

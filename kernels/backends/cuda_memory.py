@@ -75,7 +75,10 @@ class Memory:
 
     def send(self, name: str, values: npt.NDArray[Any]) -> Any:
         """A device array that will hold ``values``, which may change as soon as this returns."""
-        target = self.device(name, values.shape, values.dtype)
+        return self.copy(name, values, self.device(name, values.shape, values.dtype))
+
+    def copy(self, name: str, values: npt.NDArray[Any], target: Any) -> Any:
+        """``target``, a device array that will hold ``values``, by way of the page-locked buffers of ``name``."""
         if values.size > 0:
             slot = self._turn[name] = (self._turn.get(name, 0) + 1) % self.SLOTS
             pinned = self._page_locked(name, slot, values.nbytes)

@@ -75,13 +75,15 @@ template <int WRITTEN, unsigned long BYTES> DARKLANE_FN void expect(const void* 
     for (unsigned long i = 0; i < BYTES; i += CACHE_LINE) __builtin_prefetch(at + i, WRITTEN);
 }
 
-// One value after the other, wherever it goes.
+// One value after the other, wherever it goes. Parts outside the window are dropped.
 inline void add_singly(const std::uint16_t* from, const int* lower, const float* fraction, int capacity, float* sums) {
     float* first = sums + static_cast<long>(capacity - 1) * GROUPS;  // of grid column 0
     for (int c = 0; c < DETECTOR_COLUMNS; ++c) {
-        deposit(
-            static_cast<float>(from[c]), lower[c], fraction[c], capacity, first + c % GROUPS, -GROUPS,
-            [](const float* at) { return *at; }, [](float* at, float x) { *at = x; });
+        for (int cell = lower[c]; cell <= lower[c] + 1; ++cell) {
+            if (cell < 0 || cell >= capacity) continue;
+            float* own = first + c % GROUPS - static_cast<long>(cell) * GROUPS;
+            *own = *own + static_cast<float>(from[c]) * share_of(lower[c], fraction[c], cell);
+        }
     }
 }
 

@@ -104,6 +104,40 @@ def test_phase_sums(gpu: cuda.CudaBackend, rows: int) -> None:
     assert (pieces[4] == 0).all()
 
 
+def test_phase_sums_do_not_depend_on_how_frames_come(gpu: cuda.CudaBackend) -> None:
+    """Bit for bit, while the ring of columns goes round and the mask comes, changes in place and goes."""
+    rng = np.random.default_rng(7)
+    rows, capacity, step = 3, 45, 5
+    frames = rng.integers(0, 65536, (30, 2, rows, 128)).astype(np.uint16)
+    travel = OFFSETS_UM.max() + 98.3 * np.arange(30)
+    found = []
+    for batch in (2, 10):
+        window = gpu.window(rows, capacity)
+        good = np.ones((2, rows, 128), dtype=np.uint8)
+        pieces, gone = [], 0
+        for at in range(0, 30, 10):
+            good[:, :, at : at + 3] = 0
+            for first in range(at, at + 10, batch):
+                place = (travel[first : first + batch, None] - OFFSETS_UM) / 300.0 - gone
+                lower = np.floor(place)
+                mask = None if at == 20 else good
+                window.add(
+                    frames[first : first + batch], lower.astype(np.int32), (place - lower).astype(np.float32), mask, 1
+                )
+            pieces.append(window.take(step, capacity))
+            gone += step
+        pieces.append(window.take(capacity, capacity))
+        found.append(np.concatenate(pieces, axis=-1))
+    np.testing.assert_array_equal(found[0], found[1])
+    masks = np.ones((30, 2, rows, 128), dtype=np.uint16)
+    masks[:20, ..., :3] = masks[10:20, ..., 10:13] = 0
+    ones = np.ones((2, rows, 128), dtype=np.uint8)
+    want, _, _ = phase_sums_reference.phase_sums(
+        frames * masks, travel, OFFSETS_UM, ones, 300.0, 0.0, found[0].shape[-1]
+    )
+    np.testing.assert_allclose(found[0], want, rtol=1e-5, atol=1.0)
+
+
 def test_frames_go_in_without_a_wait_or_an_allocation(gpu: cuda.CudaBackend, machine: cupy_standin.Machine) -> None:
     """On a GPU that keeps up. One that is behind is waited for before memory that it still reads is filled again."""
     rng = np.random.default_rng(5)
