@@ -107,7 +107,7 @@ def test_phase_sums(gpu: cuda.CudaBackend, rows: int) -> None:
 def test_phase_sums_do_not_depend_on_how_frames_come(gpu: cuda.CudaBackend) -> None:
     """Bit for bit, while the ring of columns goes round and the mask comes, changes in place and goes."""
     rng = np.random.default_rng(7)
-    rows, capacity, step = 3, 45, 5
+    rows, capacity, step = 3, 45, 3
     frames = rng.integers(0, 65536, (30, 2, rows, 128)).astype(np.uint16)
     travel = OFFSETS_UM.max() + 98.3 * np.arange(30)
     found = []
