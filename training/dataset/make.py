@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
+from itertools import groupby
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +29,8 @@ RECIPE: Final = "recipe.json"
 _PACKAGES = ("darklane", "numpy", "scipy", "h5py")
 #: Told after every scan: how many are done, of how many.
 Progress = Callable[[int, int], None]
+#: Content hash and truth of a scan.
+Made = tuple[str, dict[str, Any]]
 
 
 def make(
@@ -77,26 +80,36 @@ def file_name(recipe: Recipe, k: int) -> str:
     return f"{recipe.kind}-{recipe.seed + k}.h5"
 
 
-def make_one(recipe_json: str, folder: str, k: int) -> tuple[str, dict[str, Any]]:
+def make_one(recipe_json: str, folder: str, k: int) -> Made:
     """Simulate and write scan ``k``; returns its content hash and truth. Runs in a worker."""
     recipe = Recipe.model_validate_json(recipe_json)
     scan = simulate(recipe, k)
     return write(Path(folder) / file_name(recipe, k), scan, recipe.scan_sha256()), scan.truth
 
 
-def _results(
-    executor: Executor | None, recipe: Recipe, folder: Path, missing: list[int]
-) -> Iterator[tuple[int, tuple[str, dict[str, Any]]]]:
+def make_some(recipe_json: str, folder: str, numbers: list[int]) -> list[Made]:
+    """:func:`make_one` of several."""
+    return [make_one(recipe_json, folder, k) for k in numbers]
+
+
+def _results(executor: Executor | None, recipe: Recipe, folder: Path, missing: list[int]) -> Iterator[tuple[int, Made]]:
     text = recipe.model_dump_json()
     if executor is None:
         for k in missing:
             yield k, make_one(text, str(folder), k)
         return
-    running: dict[Future[tuple[str, dict[str, Any]]], int] = {
-        executor.submit(make_one, text, str(folder), k): k for k in missing
+    running: dict[Future[list[Made]], list[int]] = {
+        executor.submit(make_some, text, str(folder), some): some for some in _by_scanner(recipe, missing)
     }
     for done in as_completed(running):
-        yield running[done], done.result()
+        yield from zip(running[done], done.result(), strict=True)
+
+
+def _by_scanner(recipe: Recipe, numbers: list[int]) -> list[list[int]]:
+    """Scans of one emulated scanner together, so that one process calibrates it once; else each by itself."""
+    if recipe.per_scanner is None:
+        return [[k] for k in numbers]
+    return [list(some) for _, some in groupby(numbers, lambda k: k // (recipe.per_scanner or 1))]
 
 
 @contextmanager

@@ -63,6 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--trunk", action="append", choices=tuple(TRUNKS))
     parser.add_argument("--only", action="append")
     parser.add_argument("--match", help="only runs with this in their name")
+    parser.add_argument("--share", metavar="K/N", help="every N-th run from the K-th: for N processes side by side")
+    parser.add_argument("--loaders", type=int, help="processes that prepare batches of our network")
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--start", type=Path, help="folder of the weights that a pretrained preset goes on from")
     parser.add_argument("--quick", action="store_true")
@@ -88,12 +90,14 @@ def _run(given: argparse.Namespace, trainer: Trainer | None) -> int:
         if trainer is None:
             from training.experiments.trainer import trainer as of_networks  # noqa: PLC0415 - loads PyTorch
 
-            trainer = of_networks(weights=given.weights, start=given.start)
+            trainer = of_networks(weights=given.weights, start=given.start, loaders=given.loaders)
         runs = [
             run
             for run in wanted(chosen, [ours, *([scratch] if scratch else [])], trunks)
             if (given.match or "") in run.name
         ]
+        first, step = _share(given.share)
+        runs = runs[first::step]
         execute(runs, _sets(study, scans, given), runs_folder, trainer, given.seed, _tell)
     _write(study, experiments, scans, given)
     return 0
@@ -105,6 +109,14 @@ def _scans(study: Study, given: argparse.Namespace) -> Scans:
         print(f"no data set in {folder}: making one", file=sys.stderr)
         make(recipe(study, quick=given.quick), folder, workers=os.cpu_count() or 1)
     return _of(study, folder)
+
+
+def _share(text: str | None) -> tuple[int, int]:
+    """First run and step of a share K/N; ValueError when it is not one."""
+    first, _, count = (text or "0/1").partition("/")
+    if not (first.isdecimal() and count.isdecimal() and int(first) < int(count)):
+        raise ValueError(f"--share {text}: use K/N with K from 0 to N - 1")
+    return int(first), int(count)
 
 
 def _sets(study: Study, scans: Scans, given: argparse.Namespace) -> dict[str, Scans]:
@@ -176,8 +188,16 @@ def _about(study: Study, scans: Scans, given: argparse.Namespace) -> dict[str, A
         "belt_mm_s": manifest.recipe.scanner.get("belt_speed_mm_s"),
         "seed_of_training": f"{given.seed} + number of the split",
         "software": ", ".join(f"{name} {number}" for name, number in packages.items()),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, no GPU used",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {_device()}",
     }
+
+
+def _device() -> str:
+    if not _there("torch"):
+        return "no GPU used"
+    from training.fit_network import machine  # noqa: PLC0415 - loads PyTorch
+
+    return machine.name()
 
 
 def _there(name: str) -> bool:

@@ -10,7 +10,7 @@ from training.dataset import Scans
 from training.dataset.manifest import Split
 from training.experiments.plan import Run
 from training.experiments.runner import Outcome, Trainer
-from training.fit_network import train
+from training.fit_network import machine, train
 from training.fit_network.loop import Report
 from training.fit_network.presets import GrainPreset, Preset, preset
 
@@ -27,12 +27,15 @@ def preset_of(name: str) -> Preset:
 
 
 def trainer(
-    report: Callable[[Run], Report] | None = None, weights: Path | None = None, start: Path | None = None
-) -> Trainer:
+    report: Callable[[Run], Report] | None = None, weights: Path | None = None, start: Path | None = None,
+    loaders: int | None = None,
+) -> Trainer:  # fmt: skip
     """A trainer that tells ``report`` of every run how far it is.
 
     ``weights``: folder of the trunks' weight files; ``start``: folder of what pretrained presets go on from.
+    ``loaders``: processes that prepare batches; any number gives the same ones.
     """
+    machine.use_loaders(loaders)
 
     def made(run: Run, scans: Scans, split: Split, seed: int, keep: Path) -> Outcome:
         checkpoint = keep / f"{run.name}.pt"

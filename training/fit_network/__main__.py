@@ -19,7 +19,7 @@ from training import dataset
 from training.dataset.make import make as make_dataset
 from training.dataset.manifest import MANIFEST
 from training.dataset.recipes import recipe
-from training.fit_network import bundle, grain, loop
+from training.fit_network import bundle, grain, loop, machine
 from training.fit_network.channels import CHANNELS, planes_of
 from training.fit_network.inputs import Store
 from training.fit_network.presets import PRESETS, GrainPreset, preset
@@ -38,6 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--channels", choices=tuple(CHANNELS), default="all")
     parser.add_argument("--threads", type=int, default=1, help="results are the same only for the same number")
     parser.add_argument("--steps", type=int, help="fewer or more than the preset has")
+    parser.add_argument("--loaders", type=int, help="processes that prepare batches; any number gives the same ones")
     parser.add_argument("--start", type=Path, help="folder of the weights that a pretrained preset goes on from")
     parser.add_argument("--model-version", default="1.0.0", help="what the manifest says")
     parser.add_argument("--note", default="", help="a sentence for the manifest's description")
@@ -45,8 +46,9 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(given.threads)
     chosen = preset(given.preset)
     assert isinstance(chosen, GrainPreset)
-    if given.steps:
-        chosen = replace(chosen, steps=given.steps)
+    # Each graph of a bundle has a calibration of its own, on scans that are held back for it.
+    chosen = replace(chosen, folds=0, steps=given.steps or chosen.steps)
+    machine.use_loaders(given.loaders)
     if chosen.pretrained != (given.start is not None):
         parser.error(f"preset {chosen.name} and --start: give the folder with a '-pretrained' preset, and only there")
     try:

@@ -59,7 +59,12 @@ class _Judged:
 
 def make(trained: Trained, store: Store, test: Sequence[int], about: About, folder: Path, keys: KeyStore) -> Path:
     """Export, quantise, judge on the scans ``test`` that nothing was fitted on, write the bundle."""
-    network = trained.network.eval()
+    network = trained.network.cpu().eval()
+    both = set(trained.fitted) & set(trained.validation)
+    if both:
+        raise ValueError(
+            f"bundle: {len(both)} scans were both fitted and held back; each graph is calibrated on the latter"
+        )
     manifest = store.scans.manifest
     labels = np.array([entry.label for entry in manifest.scans], np.int64)
     spans = dict(zip(PLANES, ranges(store, trained.fitted, manifest.recipe.seed), strict=True))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from edge.inference.planes import PLANES, VALID
 from kernels.types import F32, U8
 from training.dataset.scan_file import BENIGN, CLUTTER, NOTHING, THREAT
-from training.fit_network.inputs import Inputs, Store
+from training.fit_network.inputs import Store
 from training.fit_network.pasting import Paster
 from training.networks.grain_net import STRIDE
 
@@ -19,7 +19,7 @@ Bool = npt.NDArray[np.bool_]
 _SPREADS = np.array([name.endswith(" sd") for name in PLANES])[:, None, None]
 _VALID = PLANES.index(VALID)
 #: Planes that change their sign in a mirror across the belt's direction.
-_SIGNED = [k for k, name in enumerate(PLANES) if name.startswith("refraction") and not name.endswith(" sd")]
+SIGNED = [k for k, name in enumerate(PLANES) if name.startswith("refraction") and not name.endswith(" sd")]
 #: A cell is a threat from this share of threat pixels on, and not one below the other; in between it is not judged.
 MOST, LEAST = 0.6, 0.1
 #: A crop is labelled a threat from this many threat cells on.
@@ -38,6 +38,31 @@ class Batch:
     cells: F32
     weights: F32
     labels: F32
+
+
+@dataclass(frozen=True)
+class Places:
+    """Size of a scan, and which of its cells (rows, columns) lie on a threat, on any sample, on anything at all."""
+
+    shape: tuple[int, ...]
+    threat: npt.NDArray[np.int64]
+    sample: npt.NDArray[np.int64]
+    something: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Part of a scan, and whether it is turned over along the detector or mirrored across the belt's direction."""
+
+    rows: slice
+    columns: slice
+    flipped: bool
+    mirrored: bool
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
 
 
 def cell_targets(mask: U8) -> tuple[F32, U8]:
@@ -86,7 +111,25 @@ class Sampler:
         self._on_sample, self._flip, self._overlay, self._mirror = on_sample, flip, overlay, mirror
         self._paster, self._pasted = paster, pasted if paster else 0.0
         by_value = value_weights(store, indices)
-        self._weights = np.array([by_value[value] for value in sorted(by_value)], np.float32)
+        self.weights = np.array([by_value[value] for value in sorted(by_value)], np.float32)
+        self._known: dict[int, Places] = {}
+
+    @property
+    def plain(self) -> bool:
+        """Crops are what scans hold: nothing is laid over them or into them."""
+        return self._overlay == 0 and self._pasted == 0
+
+    def choose(self, rng: np.random.Generator, count: int) -> list[int]:
+        """Scans of a batch."""
+        return [int(index) for index in rng.choice(self._indices, count, replace=len(self._indices) < count)]
+
+    def cuts(self, rng: np.random.Generator, count: int) -> list[tuple[int, Cut]]:
+        """Scans and cuts of a plain batch: those that :meth:`draw` would make with the same generator."""
+        made = []
+        for index in self.choose(rng, count):
+            made.append((index, self.cut(index, rng, self._on_sample)))
+            rng.random()  # draw() asks here whether another scan is laid over
+        return made
 
     def draw(self, rng: np.random.Generator, count: int) -> Batch:
         """``count`` crops of as many scans."""
@@ -94,8 +137,8 @@ class Sampler:
         planes = np.zeros((count, len(self._planes), size, size), np.float32)
         mask = np.zeros((count, size, size), np.uint8)
         outside = np.zeros((count, size, size), np.bool_)
-        for k, index in enumerate(rng.choice(self._indices, count, replace=len(self._indices) < count)):
-            one, mask[k], outside[k] = self._crop(int(index), rng, self._on_sample)
+        for k, index in enumerate(self.choose(rng, count)):
+            one, mask[k], outside[k] = self._crop(index, rng, self._on_sample)
             if rng.random() < self._overlay:
                 other, over, beyond = self._crop(int(rng.choice(self._indices)), rng, 0.0)
                 other[_VALID, beyond] = 1  # nothing lies there
@@ -111,36 +154,52 @@ class Sampler:
         hits = (target == 1).sum((1, 2))
         some = (mask == THREAT).any((1, 2))
         labels = np.where(hits >= CELLS, 1.0, np.where(some, -1.0, 0.0)).astype(np.float32)
-        weights = self._weights[np.stack(values)] * (target >= 0)
+        weights = self.weights[np.stack(values)] * (target >= 0)
         return Batch(planes, target, weights.astype(np.float32), labels)
 
     def _crop(self, index: int, rng: np.random.Generator, on_sample: float) -> tuple[F32, U8, Bool]:
         """All planes, mask, and which pixels lie beyond the scan, of one crop."""
-        inputs, size = self._store[index], self._size
+        inputs, size, cut = self._store[index], self._size, self.cut(index, rng, on_sample)
         planes = np.zeros((len(PLANES), size, size), np.float32)
         mask, outside = np.zeros((size, size), np.uint8), np.ones((size, size), np.bool_)
-        r0, c0 = self._corner(inputs, rng, on_sample)
-        rows, columns = inputs.mask.shape
-        r1, c1 = min(r0 + size, rows), min(c0 + size, columns)
-        way = -1 if self._flip and rng.random() < 0.5 else 1
-        planes[:, : r1 - r0, : c1 - c0] = inputs.planes[:, r0:r1, c0:c1][:, ::way]
-        mask[: r1 - r0, : c1 - c0] = inputs.mask[r0:r1, c0:c1][::way]
-        outside[: r1 - r0, : c1 - c0] = False
-        if self._mirror and rng.random() < 0.5:
+        height, width = cut.shape
+        way = -1 if cut.flipped else 1
+        planes[:, :height, :width] = inputs.planes[:, cut.rows, cut.columns][:, ::way]
+        mask[:height, :width] = inputs.mask[cut.rows, cut.columns][::way]
+        outside[:height, :width] = False
+        if cut.mirrored:
             planes, mask, outside = planes[:, :, ::-1].copy(), mask[:, ::-1], outside[:, ::-1]
-            planes[_SIGNED] *= -1
+            planes[SIGNED] *= -1
         return planes, mask, outside
 
-    def _corner(self, inputs: Inputs, rng: np.random.Generator, on_sample: float) -> tuple[int, int]:
+    def cut(self, index: int, rng: np.random.Generator, on_sample: float) -> Cut:
+        """What a crop of scan ``index`` takes of it."""
+        places, size = self._places(index), self._size
+        rows, columns = places.shape
+        r0, c0 = self._corner(places, rng, on_sample)
+        flipped = self._flip and rng.random() < 0.5
+        mirrored = self._mirror and rng.random() < 0.5
+        return Cut(slice(r0, min(r0 + size, rows)), slice(c0, min(c0 + size, columns)), flipped, mirrored)
+
+    def _places(self, index: int) -> Places:
+        found = self._known.get(index)
+        if found is None:
+            mask = self._store[index].mask
+            where = np.asarray(mask[::STRIDE, ::STRIDE])
+            threat, sample = where == THREAT, (where == THREAT) | (where == BENIGN)
+            kinds = (np.argwhere(kind) for kind in (threat, sample, where != NOTHING))
+            found = self._known[index] = Places(mask.shape, *kinds)
+        return found
+
+    def _corner(self, places: Places, rng: np.random.Generator, on_sample: float) -> tuple[int, int]:
         """Top left corner of a crop: around a pixel of a sample, or of anything, or anywhere."""
-        rows, columns = inputs.mask.shape
+        rows, columns = places.shape
         size = self._size
         r, c = int(rng.integers(rows)), int(rng.integers(columns))
         wanted = rng.random() < on_sample
-        where = np.asarray(inputs.mask[::STRIDE, ::STRIDE])
-        found = np.argwhere((where == THREAT) | (where == BENIGN)) if wanted else np.argwhere(where != NOTHING)
-        if wanted and (where == THREAT).any() and rng.random() < 0.75:
-            found = np.argwhere(where == THREAT)
+        found = places.sample if wanted else places.something
+        if wanted and len(places.threat) and rng.random() < 0.75:
+            found = places.threat
         if len(found):
             r, c = (int(v) * STRIDE for v in found[rng.integers(len(found))])
             r += int(rng.integers(-size // 3, size // 3 + 1))

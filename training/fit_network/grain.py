@@ -14,19 +14,24 @@ from torch.nn import functional
 from edge.inference.planes import PLANES
 from firmware_bridge.scanner import Scanner
 from kernels.types import F32, F64, U8
-from training.fit_network import loop
+from training.fit_network import loop, machine
+from training.fit_network.ahead import Batches
 from training.fit_network.crops import Batch, Sampler, cell_targets
 from training.fit_network.inputs import Store, scales
 from training.fit_network.metrics import I64, Platt, fit_platt
 from training.fit_network.pasting import Paster
 from training.fit_network.presets import GrainPreset
+from training.fit_network.resident import Resident, fits
 from training.fit_network.start import Start
 from training.networks.grain_net import STRIDE, GrainNet
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A network with the calibration of its score and what it was fitted on (indices in the whole data set)."""
+    """A network with the calibration of its score and what it was fitted on (indices in the whole data set).
+
+    ``validation``: what the calibration was fitted on; the same scans where it was cross-fitted.
+    """
 
     network: GrainNet
     platt: Platt
@@ -35,13 +40,13 @@ class Trained:
     losses: tuple[float, ...]
 
 
-def loss(heat: Tensor, score: Tensor, batch: Batch, bag_weight: float) -> Tensor:
-    """Cross-entropy of the cells, weighted by what they lie on, plus that of the crops' labels."""
-    cells = torch.from_numpy(np.maximum(batch.cells, 0))[:, None]
-    weights = torch.from_numpy(batch.weights)[:, None]
-    each = functional.binary_cross_entropy_with_logits(heat, cells, weights, reduction="sum")
-    labels, known = torch.from_numpy(np.maximum(batch.labels, 0)), torch.from_numpy(batch.labels >= 0)
-    bags = functional.binary_cross_entropy_with_logits(score[:, 0], labels, reduction="none")
+def loss(heat: Tensor, score: Tensor, cells: Tensor, weights: Tensor, labels: Tensor, bag_weight: float) -> Tensor:
+    """Cross-entropy of the cells, weighted by what they lie on, plus that of the crops' labels; as in a Batch."""
+    each = functional.binary_cross_entropy_with_logits(
+        heat, cells.clamp(min=0)[:, None], weights[:, None], reduction="sum"
+    )
+    known = labels >= 0
+    bags = functional.binary_cross_entropy_with_logits(score[:, 0], labels.clamp(min=0), reduction="none")
     return each / weights.numel() + bag_weight * (bags * known).sum() / torch.clamp(known.sum(), min=1)
 
 
@@ -71,16 +76,59 @@ def fit(
 ) -> Trained:
     """Train on the scans ``indices`` and calibrate on those of them that are held back for it.
 
-    ``start``: what the training goes on from instead of random weights.
+    With ``preset.folds`` none is held back: the calibration is fitted on scores of trainings that each left a fold out,
+    and the network is trained on all. ``start``: what the training goes on from instead of random weights.
     """
     labels = np.array([entry.label for entry in store.scans.manifest.scans], np.int64)
-    fitted, validation = parted(indices, labels, preset.validation, seed)
+    if not preset.folds:
+        fitted, validation = parted(indices, labels, preset.validation, seed)
+        network, losses = _trained(preset, store, fitted, planes, seed, save, report, start)
+        raw = scores(network, store, validation)
+        return Trained(network, fit_platt(raw, labels[validation]), tuple(fitted), tuple(validation), tuple(losses))
+    told: dict[int, float] = {}
+    for k, held in enumerate(dealt(indices, labels, preset.folds, seed)):
+        kept = [index for index in indices if index not in set(held)]
+        path = save.with_name(f"{save.name}-{k}") if save else None
+        one, _ = _trained(preset, store, kept, planes, seed, path, None, start)
+        told |= dict(zip(held, scores(one, store, held).tolist(), strict=True))
+        if path:
+            path.unlink(missing_ok=True)
+    network, losses = _trained(preset, store, indices, planes, seed, save, report, start)
+    raw = np.array([told[index] for index in indices])
+    return Trained(network, fit_platt(raw, labels[list(indices)]), tuple(indices), tuple(indices), tuple(losses))
+
+
+def dealt(indices: Sequence[int], labels: I64, folds: int, seed: int) -> list[list[int]]:
+    """``indices`` in ``folds`` parts, both labels alike in each."""
+    rng = np.random.default_rng([seed, 0xF01D])
+    parts: list[list[int]] = [[] for _ in range(folds)]
+    for label in (0, 1):
+        members = rng.permutation([index for index in indices if labels[index] == label])
+        if len(members) < folds:
+            raise ValueError(f"{len(members)} scans to train with have label {label}; {folds} folds need as many")
+        for k, member in enumerate(members):
+            parts[k % folds].append(int(member))
+    return [sorted(part) for part in parts]
+
+
+def _trained(
+    preset: GrainPreset,
+    store: Store,
+    fitted: Sequence[int],
+    planes: Sequence[str],
+    seed: int,
+    save: Path | None,
+    report: loop.Report | None,
+    start: Start | None,
+) -> tuple[GrainNet, list[float]]:
+    """A network trained on the scans ``fitted``, and its losses."""
     chosen = dict(zip(PLANES, scales(store, fitted, seed), strict=True))
     torch.manual_seed(seed)
     network = GrainNet(planes, [float(chosen[name]) for name in planes], preset.width, preset.dropout)
     if start is not None:
         start.into(network)
-    network = network.to(memory_format=torch.channels_last)
+    where = machine.device()
+    network = network.to(where, memory_format=torch.channels_last)
     sampler = Sampler(
         store,
         fitted,
@@ -94,20 +142,27 @@ def fit(
         pasted=preset.pasted,
     )
 
-    def loss_of(rng: np.random.Generator, step: int) -> Tensor:
-        batch = sampler.draw(rng, preset.batch)
-        inputs = torch.from_numpy(batch.planes).to(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16, enabled=preset.bf16):
-            heat, score = network(inputs)
-        return loss(heat, score.float(), batch, preset.bag_weight)
+    def draw(step: int) -> Batch:
+        return sampler.draw(loop.generator(seed, step), preset.batch)
+
+    batches: Batches | Resident = Batches(draw, preset.steps)
+    if where.type != "cpu" and sampler.plain and fits(store, fitted):
+        batches = Resident(
+            sampler, store, fitted, planes, size=preset.crop, count=preset.batch, seed=seed, device=where
+        )
+
+    def loss_of(_: np.random.Generator, step: int) -> Tensor:
+        inputs, *wanted = (part.to(where, non_blocking=True) for part in batches(step))
+        with torch.autocast(where.type, torch.bfloat16, enabled=preset.bf16):
+            heat, score = network(inputs.contiguous(memory_format=torch.channels_last))
+        cells, weights, labels = wanted
+        return loss(heat, score.float(), cells, weights, labels, preset.bag_weight)
 
     same = replace(preset, every=0)
-    what = (same, store.retrieval, store.scans.manifest.sha256, planes, fitted)
+    what = (same, store.retrieval, store.scans.manifest.sha256, planes, list(fitted))
     identity = loop.identity(preset.name, seed, *what, *([start.source.sha256] if start else []))
     plan = loop.Plan(preset.steps, preset.optimiser, seed, identity, save, preset.every)
-    losses = loop.run(network, loss_of, plan, report)
-    raw = scores(network, store, validation)
-    return Trained(network, fit_platt(raw, labels[validation]), tuple(fitted), tuple(validation), tuple(losses))
+    return network, loop.run(network, loss_of, plan, report)
 
 
 def _paster(preset: GrainPreset, store: Store, fitted: Sequence[int]) -> Paster | None:
@@ -127,9 +182,11 @@ def whole_cells(planes: F32) -> F32:
 
 def judge(network: GrainNet, planes: F32) -> tuple[F32, float]:
     """Heat (⌈rows/8⌉, ⌈columns/8⌉) and score of one scan's planes (C, rows, columns), both logits."""
+    where = network.weight_of_plane.device
     with torch.inference_mode():
-        heat, score = network(torch.from_numpy(whole_cells(planes))[None].to(memory_format=torch.channels_last))
-    made: F32 = heat[0, 0].numpy()
+        given = torch.from_numpy(whole_cells(planes))[None].to(where, memory_format=torch.channels_last)
+        heat, score = network(given)
+    made: F32 = heat[0, 0].cpu().numpy()
     return made, float(score[0, 0])
 
 

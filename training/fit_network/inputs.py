@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,7 @@ import numpy.typing as npt
 from edge.inference.planes import PLANES, VALID, planes
 from kernels.types import F32, F64, U8
 from training.dataset import Scans
+from training.dataset import open as open_scans
 from training.dataset.scan_file import RetrievalName
 
 F16 = npt.NDArray[np.float16]
@@ -39,15 +43,32 @@ class Store:
     def __init__(self, scans: Scans, retrieval: RetrievalName = "map", folder: Path | None = None) -> None:
         self.scans, self.retrieval = scans, retrieval
         self.folder = folder or scans.folder / f"planes-{retrieval}-{FORMAT}"
+        self._open: dict[int, Inputs] = {}
+
+    def prepare(self, workers: int) -> None:
+        """Make the planes of all scans that have none yet, on ``workers`` processes."""
+        missing = [k for k in range(len(self.scans.manifest.scans)) if not all(p.is_file() for p in self._files(k))]
+        if workers == 1 or len(missing) < workers:
+            return  # the first use of each makes them
+        parts = [(self.scans.folder, self.retrieval, self.folder, missing[k::workers]) for k in range(workers)]
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            list(pool.map(_prepare, parts))
 
     def __getitem__(self, index: int) -> Inputs:
         """Scan ``index`` of the whole data set."""
+        found = self._open.get(index)
+        if found is None:
+            names = self._files(index)
+            if not all(path.is_file() for path in names):
+                self._make(index, names)
+            found = Inputs(np.load(names[0], mmap_mode="r"), np.load(names[1], mmap_mode="r"))
+            self._open[index] = found
+        return found
+
+    def _files(self, index: int) -> tuple[Path, Path]:
         entry = self.scans.manifest.scans[index]
         stem = f"{Path(entry.file).stem}-{entry.sha256[:16]}"
-        names = (self.folder / f"{stem}.npy", self.folder / f"{stem}-mask.npy")
-        if not all(path.is_file() for path in names):
-            self._make(index, names)
-        return Inputs(np.load(names[0], mmap_mode="r"), np.load(names[1], mmap_mode="r"))
+        return self.folder / f"{stem}.npy", self.folder / f"{stem}-mask.npy"
 
     def _make(self, index: int, names: tuple[Path, Path]) -> None:
         scan = self.scans.of([index])[0]
@@ -56,10 +77,18 @@ class Store:
         made = planes(got.images, got.sigma, got.flags).astype(np.float16)
         arrays: tuple[F16 | U8, ...] = (made, scan.mask)
         for path, array in zip(names, arrays, strict=True):
-            partial = path.with_suffix(".part")
+            partial = path.with_suffix(f".{os.getpid()}.part")  # several trainings may share the folder
             with partial.open("wb") as stream:
                 np.save(stream, array, allow_pickle=False)
             partial.replace(path)
+
+
+def _prepare(part: tuple[Path, RetrievalName, Path, list[int]]) -> None:
+    """Planes of some scans; runs in a worker."""
+    folder, retrieval, planes_folder, numbers = part
+    store = Store(open_scans(folder), retrieval, planes_folder)
+    for k in numbers:
+        store._make(k, store._files(k))
 
 
 def scales(store: Store, indices: Sequence[int], seed: int) -> F32:

@@ -52,22 +52,27 @@ def identity(name: str, seed: int, *what: object) -> str:
     return f"{name}, seed {seed}, {hashlib.sha256(repr(what).encode()).hexdigest()[:16]}"
 
 
+def generator(seed: int, step: int) -> np.random.Generator:
+    """Randomness belongs to the batch, not to the history: a resumed run draws what a whole one would."""
+    return np.random.default_rng([seed, step, 0xBA7C])
+
+
 def run(network: nn.Module, loss_of: BatchLoss, plan: Plan, report: Report | None = None) -> list[float]:
     """Train ``network`` in place; returns the loss of every batch that was run in this call.
 
-    Same seed, thread count and machine: the same weights to the last bit, in one run or in several.
+    Same seed, thread count and machine without a GPU: the same weights to the last bit, in one run or in several.
     """
     optimiser = optimise.build(plan.optimiser, network.parameters())
     start = checkpoint.resume(plan.save, plan.identity, network, optimiser) if plan.save else 0
     began, losses, since = time.monotonic(), [], 0
+    torch.backends.cudnn.benchmark = True  # batches are all of one size; without a GPU it means nothing
     network.train()
     for step in range(start, plan.steps):
-        # Randomness belongs to the batch, not to the history: a resumed run draws what a whole one would.
         torch.manual_seed(plan.seed * 1_000_003 + step)
         for group in optimiser.param_groups:
             group["lr"] = optimise.rate(plan.optimiser, step, plan.steps)
         optimiser.zero_grad(set_to_none=True)
-        loss = loss_of(np.random.default_rng([plan.seed, step, 0xBA7C]), step)
+        loss = loss_of(generator(plan.seed, step), step)
         loss.backward()
         optimiser.step()
         losses.append(float(loss.detach()))
@@ -80,5 +85,6 @@ def run(network: nn.Module, loss_of: BatchLoss, plan: Plan, report: Report | Non
             if report:
                 report(Progress(done, plan.steps, float(np.mean(losses[since:])), time.monotonic() - began))
             since = len(losses)
+    torch.backends.cudnn.benchmark = False
     network.eval()
     return losses

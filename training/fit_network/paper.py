@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from kernels.types import F64
-from training.fit_network import loop, pictures, textures, trunks
+from training.fit_network import loop, machine, pictures, textures, trunks
 from training.fit_network.inputs import Store
 from training.fit_network.presets import PaperPreset
 from training.networks import losses, split_network
@@ -97,30 +98,36 @@ class Examples:
     def of(self, index: int, *, training: bool) -> Tensor:
         """What the network takes of a scan: pictures when it is trained whole, else features."""
         training = training and self._preset.augment
-        if self._preset.tuned:
-            images = self.images(index, training=training)
-            return images if self._preset.network == "split" else images[:, 0]
         key = (index, training)
-        if key not in self._kept:
-            self._kept[key] = self._features(index, training=training)
-        return self._kept[key]
+        if key in self._kept:
+            return self._kept[key]
+        made = self._made(index, training=training).to(machine.device())
+        if not (self._preset.tuned and training):  # augmented pictures of all scans would fill the memory
+            self._kept[key] = made
+        return made
+
+    def _made(self, index: int, *, training: bool) -> Tensor:
+        if not self._preset.tuned:
+            return self._features(index, training=training)
+        images = self.images(index, training=training)
+        return images if self._preset.network == "split" else images[:, 0]
 
     def _features(self, index: int, *, training: bool) -> Tensor:
         path = self._folder / f"{index}{'-augmented' if training else ''}.npy"
         if path.is_file():
             return torch.from_numpy(np.load(path))
-        images = self.images(index, training=training)
+        images = self.images(index, training=training).to(machine.device())
         with torch.inference_mode():
             columns = [self._backbone.features(images[:, k]) for k in range(images.shape[1])]
             made = torch.stack(columns, 1) if self._preset.network == "split" else columns[0]
             if self._texture is not None:
                 made = torch.cat([made, self._texture(images[:, 0])], 1)
         self._folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".part")
+        partial = path.with_suffix(f".{os.getpid()}.part")  # several trainings may share the folder
         with partial.open("wb") as stream:
-            np.save(stream, made.numpy(), allow_pickle=False)
+            np.save(stream, made.cpu().numpy(), allow_pickle=False)
         partial.replace(path)
-        return torch.from_numpy(made.numpy().copy())
+        return torch.from_numpy(np.load(path))
 
 
 class Standardised(nn.Module):
@@ -174,6 +181,10 @@ def fit(
     if preset.network == "type2":
         texture, texture_source = textures.network(preset.trunk, weights, texture_folder)
         source = Weights(f"{source.source}; texture: {texture_source}", source.sha256)
+    where = machine.device()
+    backbone.to(where)
+    if texture is not None:
+        texture.to(where)
     examples = Examples(preset, store, planes, backbone, source, texture, texture_source)
     torch.manual_seed(seed)
     if preset.tuned and preset.network == "split":
@@ -186,6 +197,7 @@ def fit(
             network = Whole(backbone, texture, network)
         else:
             network = Standardised(network, torch.cat([examples.of(index, training=True) for index in indices]))
+    network = network.to(where)
     labels = {index: store.scans.manifest.scans[index].label for index in indices}
     kinds = {index: split_network.item_number(store.scans.manifest.scans[index].item) for index in indices}
     count = len(examples.of(indices[0], training=True))
@@ -198,10 +210,10 @@ def fit(
         at = step % per_epoch * preset.batch
         some = [pairs[k] for k in epoch[at : at + preset.batch]]
         inputs = torch.stack([examples.of(index, training=True)[k] for index, k in some])
-        answers = torch.tensor([labels[index] for index, _ in some])
+        answers = torch.tensor([labels[index] for index, _ in some], device=where)
         outputs = network(inputs)
         if preset.network == "split":
-            return split_network.loss(outputs, answers, torch.tensor([kinds[index] for index, _ in some]))
+            return split_network.loss(outputs, answers, torch.tensor([kinds[index] for index, _ in some], device=where))
         return loss(outputs, answers)
 
     data = store.scans.manifest.sha256

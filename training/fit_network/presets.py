@@ -80,6 +80,8 @@ class GrainPreset:
     optimiser: Optimiser = OURS
     validation: float = 0.2
     flip: bool = True
+    #: Above 0: the score is calibrated by cross-fitting over so many folds, and no scan is held back.
+    folds: int = 0
     #: Crops mirrored across the belt's direction too, refraction with its sign changed.
     mirror: bool = False
     #: How likely a box of a known material is laid into a crop, and after it another one.
@@ -120,8 +122,10 @@ PRETRAINING = "pretraining"
 GOING_ON = replace(OURS, rate=3e-4)
 
 #: Training on thousands of scans, and going on from there with those of a study.
-MANY = GrainPreset("", steps=2500, batch=12, width=32, validation=0.05, mirror=True, overlay=0.0, on_sample=0.9)
-FEW = replace(MANY, steps=120, validation=0.2, optimiser=GOING_ON, pretrained=True)
+MANY = GrainPreset(
+    "", steps=2500, batch=12, width=32, validation=0.05, every=250, mirror=True, overlay=0.0, on_sample=0.9
+)
+FEW = replace(MANY, steps=300, folds=5, optimiser=GOING_ON, pretrained=True)
 
 _OURS = (
     GrainPreset("study1", steps=400),
@@ -133,7 +137,16 @@ _OURS = (
     *(replace(MANY, name=f"{kind}-{PRETRAINING}") for kind in ("study1", "study2")),
     replace(MANY, name=f"lane-{PRETRAINING}", steps=800),
     *(replace(FEW, name=f"{kind}-pretrained") for kind in ("study1", "study2")),
-    replace(FEW, name="lane-pretrained", steps=400, optimiser=replace(OURS, rate=1e-3), on_sample=0.6, overlay=0.2),
+    replace(
+        FEW,
+        name="lane-pretrained",
+        steps=400,
+        folds=0,
+        validation=0.2,
+        optimiser=replace(OURS, rate=1e-3),
+        on_sample=0.6,
+        overlay=0.2,
+    ),
     GrainPreset("study1-pasted", steps=1500, batch=12, overlay=0.2, pasted=0.5),
     GrainPreset("study2-pasted", steps=1500, batch=12, overlay=0.2, pasted=0.5),
 )

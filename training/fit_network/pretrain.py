@@ -6,13 +6,14 @@ Their scene seeds must be other ones than those of the data sets that are traine
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from training import dataset
-from training.fit_network import grain, loop, start
+from training.fit_network import grain, loop, machine, start
 from training.fit_network.channels import CHANNELS, planes_of
 from training.fit_network.inputs import Store
 from training.fit_network.presets import PRETRAINING, GrainPreset, preset
@@ -28,9 +29,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="results are the same only for the same number")
     parser.add_argument("--steps", type=int, help="fewer or more than the preset has")
+    parser.add_argument("--loaders", type=int, help="processes that prepare batches; any number gives the same ones")
     parser.add_argument("--start", type=Path, help="folder of weights to go on from in turn")
     given = parser.parse_args(arguments)
     torch.set_num_threads(given.threads)
+    machine.use_loaders(given.loaders)
     chosen = preset(f"{given.kind}-{PRETRAINING}")
     assert isinstance(chosen, GrainPreset)
     if given.steps:
@@ -39,7 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
     everything = range(len(scans.manifest.scans))
     save = given.out / f"{given.channels}.training.pt"
     before = start.load(given.start, given.channels) if given.start else None
-    trained = grain.fit(chosen, Store(scans), everything, planes_of(given.channels), given.seed, save, _say, before)
+    store = Store(scans)
+    store.prepare(os.cpu_count() or 1)
+    trained = grain.fit(chosen, store, everything, planes_of(given.channels), given.seed, save, _say, before)
     seeds = [entry.seed for entry in scans.manifest.scans] + list(before.seeds if before else ())
     path = given.out / f"{given.channels}.pt"
     start.save(path, trained.network, (min(seeds), max(seeds)), scans.manifest.sha256)

@@ -46,7 +46,7 @@ def save(path: Path, network: GrainNet, seeds: tuple[int, int], data: str) -> No
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".part")
     about = {"planes": list(network.planes), "width": network.width, "seeds": list(seeds), "data": data}
-    torch.save(about | {"network": network.state_dict()}, partial)
+    torch.save(about | {"network": {name: value.cpu() for name, value in network.state_dict().items()}}, partial)
     partial.replace(path)
 
 
