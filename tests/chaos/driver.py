@@ -18,6 +18,8 @@ from edge.config import Config
 from edge.lane import Lane
 from edge.messages import Verdict
 from edge.services import SERVICES
+from edge.verdict.journal import FILE_NAME
+from edge.verdict.journal_reader import JournalReader
 from tests.chaos.disk import SmallDisk
 from tests.chaos.storm import CLOCK_S, Blow, Storm
 from tests.chaos.wall_clock import WallClock
@@ -48,8 +50,9 @@ class Run:
     truth: list[dict[str, Any]]
     heard: list[Verdict]
     client: list[Verdict | Gap | Renumbered]
+    #: The client listened until it had this sequence, the journal's newest, or until its time was up.
+    until_seq: int
     done: Counter[str]
-    restarts: dict[str, int]
     seconds: float
     said: list[str]
     #: Faults that the emulated scanner has begun.
@@ -136,12 +139,12 @@ class Driver:
                 self._strike()
                 self._sweep()
                 assert time.monotonic() - last < PATIENCE_S, "\n".join(["the lane hangs", *self.said[-30:]])
-            restarts = {name: child.restarts for name, child in lane.supervisor.children.items()}
             truth = lane.scanner.bags()
-            self._catch_up(client, max((verdict.seq for verdict in heard), default=0))
+            more, until_seq = self._catch_up(client)
+            heard += more
             played = self._played(lane)
         return Run(
-            self.storm, self.config, truth, heard, self._client_items, self.done, restarts,
+            self.storm, self.config, truth, heard, self._client_items, until_seq, self.done,
             time.monotonic() - started, self.said, played, self._waited, self.clock.missing,
         )  # fmt: skip
 
@@ -158,14 +161,20 @@ class Driver:
             if isinstance(item, Verdict | Gap | Renumbered):
                 self._client_items.append(item)
 
-    def _catch_up(self, client: FeedClient, last_seq: int) -> None:
-        """What the client has not got yet it asks for; the gateway may just have been killed."""
+    def _catch_up(self, client: FeedClient) -> tuple[list[Verdict], int]:
+        """Until the client has the journal, as it is then. The gateway may just have been killed.
+
+        Returns what was heard on the bus meanwhile, and the newest sequence that the client was to have.
+        """
+        heard: list[Verdict] = []
         until = time.monotonic() + CATCH_UP_S
-        while time.monotonic() < until:
-            if any(isinstance(item, Verdict) and item.seq >= last_seq for item in self._client_items):
-                return
-            self.lane.step()
+        while True:
+            heard += self.lane.step()
+            with JournalReader(self.config.state_dir / FILE_NAME) as journal:
+                last_seq = journal.last_seq()
             self._listen(client)
+            if (client.last_seq or 0) >= last_seq or time.monotonic() > until:
+                return heard, last_seq
 
     def _strike(self) -> None:
         now = time.monotonic()

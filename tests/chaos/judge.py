@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 from itertools import zip_longest
 
-from edge.client import Gap, Renumbered
 from edge.messages import Decision, Verdict
 from edge.verdict.journal import FILE_NAME
 from edge.verdict.journal_reader import JournalReader
@@ -28,7 +26,7 @@ def judge(run: Run) -> tuple[str, list[str]]:
     wrong = [f"bag {bag_id} has no final verdict" for bag_id in waiting]
     wrong += _one_final_per_bag(run, journal)
     wrong += _same_as_heard(run.heard, journal)
-    wrong += _same_as_received(run.client, journal)
+    wrong += _same_as_received(run, journal)
     wrong += _wrong_clears(run, journal)
     wrong += _late(run)
     scripted = sum(mishap.step is not None for mishap in run.storm.mishaps.values())
@@ -59,11 +57,13 @@ def _one_final_per_bag(run: Run, journal: list[Verdict]) -> list[str]:
     return wrong
 
 
-def _same_as_received(client: Sequence[Verdict | Gap | Renumbered], journal: list[Verdict]) -> list[str]:
+def _same_as_received(run: Run, journal: list[Verdict]) -> list[str]:
     """A client that behaves well has every verdict of the journal once, in order, and never had to do without."""
-    wrong = [f"the client was told: {item}" for item in client if not isinstance(item, Verdict)]
-    received = [item for item in client if isinstance(item, Verdict)]
-    for ours, theirs in zip_longest(journal, received):
+    wrong = [f"the client was told: {item}" for item in run.client if not isinstance(item, Verdict)]
+    received = [item for item in run.client if isinstance(item, Verdict)]
+    # A supplement may still come while the lane is being stopped, when nobody listens any more.
+    until = max([run.until_seq, *(verdict.seq for verdict in received[-1:])])
+    for ours, theirs in zip_longest([verdict for verdict in journal if verdict.seq <= until], received):
         if ours != theirs:
             return [*wrong, f"journal and client part at {ours and ours.seq}: {ours!r} and {theirs!r}"]
     return wrong
