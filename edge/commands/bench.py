@@ -15,6 +15,7 @@ from rich.table import Table
 
 from edge.commands import options
 from edge.commands.bench_feed import feed
+from edge.commands.bench_gpu import gpu
 from edge.commands.bench_inference import inference
 from edge.commands.bench_kernels import kernels
 from edge.commands.bench_readout import readout
@@ -26,6 +27,7 @@ from edge.lane_view import verdict_line
 app = typer.Typer(no_args_is_help=True, help="Measure this machine; nothing is compared with wall-clock limits.")
 app.command("feed")(feed)
 app.command("kernels")(kernels)
+app.command("gpu")(gpu)
 app.command("readout")(readout)
 app.command("inference")(inference)
 

@@ -7,6 +7,8 @@ docs/reference/gpu-checks.md.
 from __future__ import annotations
 
 import threading as thread
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -49,6 +51,8 @@ class CudaBackend(CudaAcquisition):
         self.cupy: Any = cupy
         self.stream: Any = cupy.cuda.Stream(non_blocking=True)
         self.memory = Memory(cupy, self.stream)
+        #: What is put around every launch of a kernel, by its name, while somebody measures.
+        self.clock: Callable[[str], AbstractContextManager[None]] | None = None
         self._kernels: dict[str, Any] = cuda_cache.with_usable_cache(self._compile)
         self._launch_all_once()
 
@@ -86,7 +90,9 @@ class CudaBackend(CudaAcquisition):
 
         Scalars come typed: CuPy would pass 64 bits of a Python int.
         """
-        if count > 0:
+        if count <= 0:
+            return
+        with self.clock(name) if self.clock is not None else nullcontext():
             self._kernels[name]((-(-count // BLOCK),), (BLOCK,), arguments)
 
     def retrieve(

@@ -32,7 +32,13 @@ def available_bytes() -> float:
     return next((float(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), float("inf"))
 
 
-def _sized(base: Pixels, count: int) -> Pixels:
+def pixel_bytes(count: int) -> int:
+    """Memory of so many pixels with their results."""
+    return _BYTES * count
+
+
+def sized(base: Pixels, count: int) -> Pixels:
+    """An image of about ``count`` pixels, those of ``base`` over and over."""
     columns = max(1, count // base.samples.shape[2])
     repeats = -(-columns // base.samples.shape[3])
     samples = np.ascontiguousarray(np.tile(base.samples, (1, 1, 1, repeats))[..., :columns])
@@ -49,10 +55,10 @@ def scaling(quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
     sizes: dict[int, Pixels] = {}
     skipped: list[dict[str, Any]] = []
     for count in QUICK_PIXELS if quick else PIXELS:
-        if 2 * _BYTES * count > available_bytes():
+        if 2 * pixel_bytes(count) > available_bytes():
             skipped.append({"pixels": count, "reason": "not enough free memory"})
         else:
-            sizes[count] = _sized(base, count)
+            sizes[count] = sized(base, count)
     say("sizes and models in turn")
     by_pixels = _in_turn("pixels", sizes, quick, large=True)
     sizes.clear()

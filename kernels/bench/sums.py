@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from kernels import PhaseSums
+from kernels.backends import BackendName
 from kernels.bench.timing import Effort, cpu, measure_in_turn, medians, ratio
 from kernels.settings import BINS, COLUMNS, GROUPS
-from kernels.types import U16
+from kernels.types import F64, U16
 
 GRID_UM = 300.0
 #: Belt travel of one frame at 11.7 mm/s and 119 frames/s.
@@ -34,14 +35,10 @@ def phase_sums(quick: bool, effort: Effort) -> dict[str, Any]:
     many bytes that is for a frame that is added alone.
     """
     count = 64 if quick else 1024  # 256 MiB: frames come from memory, not from a cache
-    rng = np.random.default_rng(5)
-    few = rng.poisson(8.0, (16, BINS, ROWS, COLUMNS)).astype(np.uint16)
-    frames = np.tile(few, (count // len(few), 1, 1, 1))
+    frames = frames_of(count)
     target = np.zeros_like(frames)
-    columns = np.arange(COLUMNS)
-    offsets = MAGNIFICATION * (columns * PITCH_UM + np.asarray(SHIFTS_UM)[columns % GROUPS])
     works: dict[str, Callable[[], object]] = {"copy": lambda: np.copyto(target, frames)}
-    works |= {str(batch): _scan(frames, offsets, batch) for batch in BATCHES}
+    works |= {str(batch): scan(frames, batch, "host") for batch in BATCHES}
     found = measure_in_turn(works, effort)
     usual = medians(found)
     table: list[dict[str, Any]] = []
@@ -56,7 +53,7 @@ def phase_sums(quick: bool, effort: Effort) -> dict[str, Any]:
                 "others_busy_cores": timing.others,
             }
         )
-    reached = math.ceil(float(np.ptp(offsets)) / GRID_UM) + 2
+    reached = math.ceil(float(np.ptp(offsets_um())) / GRID_UM) + 2
     return {
         "rows": ROWS,
         "frame_bytes": int(frames[0].nbytes),
@@ -67,16 +64,30 @@ def phase_sums(quick: bool, effort: Effort) -> dict[str, Any]:
     }
 
 
-def _scan(frames: U16, offsets: np.ndarray[Any, np.dtype[np.float64]], batch: int) -> Callable[[], object]:
-    """All frames of a bag in calls of ``batch``, columns taken as the lane takes them."""
-    travel = 20_000.0 + STEP_UM * np.arange(len(frames))
-    sums = PhaseSums(ROWS, GRID_UM, offsets, 2 * SLAB + 64, backend="host")
+def frames_of(count: int, rows: int = ROWS) -> U16:
+    """Frames (count, 2, rows, 128) of Poisson noise, 16 of them distinct."""
+    few = np.random.default_rng(5).poisson(8.0, (16, BINS, rows, COLUMNS)).astype(np.uint16)
+    return np.tile(few, (count // len(few), 1, 1, 1))
 
-    def scan() -> None:
+
+def offsets_um() -> F64:
+    """Where the line of sight of every column meets the object plane."""
+    columns = np.arange(COLUMNS)
+    found: F64 = MAGNIFICATION * (columns * PITCH_UM + np.asarray(SHIFTS_UM)[columns % GROUPS])
+    return found
+
+
+def scan(frames: U16, batch: int, backend: BackendName) -> Callable[[], object]:
+    """All frames of a bag in calls of ``batch``, columns taken as the lane takes them."""
+    offsets = offsets_um()
+    travel = 20_000.0 + STEP_UM * np.arange(len(frames))
+    sums = PhaseSums(frames.shape[2], GRID_UM, offsets, 2 * SLAB + 64, backend=backend)
+
+    def work() -> None:
         sums.begin(float(travel[0] - offsets.max()))
         for first in range(0, len(frames), batch):
             sums.add(frames[first : first + batch], travel[first : first + batch])
             while sums.complete_columns(float(travel[first])) >= SLAB:
                 sums.take(SLAB)
 
-    return scan
+    return work

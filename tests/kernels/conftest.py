@@ -1,7 +1,12 @@
-"""The GPU back end on the stand-in for CuPy, once with a GPU that keeps up and once with one that never does."""
+"""The GPU back end on the stand-in for CuPy, once with a GPU that keeps up and once with one that never does.
+
+With ``DARKLANE_TEST_GPU=1`` in the environment on the real CuPy and GPU instead: numbers are tested, waits and allocations
+are not, because nothing records them there.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 
@@ -13,12 +18,19 @@ from tests.kernels.gpu import cupy_standin
 backends = sys.modules["kernels.backends"]  # `kernels.backends` is the function of that name
 
 
-@pytest.fixture(scope="session", params=["in time", "behind"])
+REAL = "real"
+GPUS = [REAL] if os.environ.get("DARKLANE_TEST_GPU") == "1" else ["in time", "behind"]
+
+
+@pytest.fixture(scope="session", params=GPUS)
 def made(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[cupy_standin.Machine, cuda.CudaBackend]:
     """A machine and the back end on it, as in a process: made once."""
     machine = cupy_standin.Machine(tmp_path_factory.mktemp("shim"), behind=request.param == "behind")
+    if request.param == REAL:
+        assert cuda.available(), "DARKLANE_TEST_GPU=1, but CuPy finds no GPU"
+        return machine, cuda.CudaBackend()
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "cupy", cupy_standin.cupy_module(machine))
         assert cuda.available()

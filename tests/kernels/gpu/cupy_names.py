@@ -23,9 +23,14 @@ CLASSES = {
     "cuda.MemoryPointer": "MemoryPointer",
     "cuda.Stream": "Stream",
 }
-FUNCTIONS = ("empty", "cuda.alloc_pinned_memory", "cuda.runtime.getDeviceCount")
+FUNCTIONS = (
+    "empty",
+    "cuda.alloc_pinned_memory",
+    "cuda.get_elapsed_time",
+    *(f"cuda.runtime.{n}" for n in ("getDeviceCount", "getDeviceProperties", "runtimeGetVersion", "driverGetVersion")),
+)
 #: Members of the stand-in that are its own business, and those that every Python class has.
-OWN = frozenset({"machine", "work", "enqueue", "run"})
+OWN = frozenset({"machine", "work", "enqueue", "run", "milliseconds_to"})
 #: Special methods that the back end uses.
 SPECIAL = frozenset({"__enter__", "__exit__", "__getitem__", "__call__"})
 #: CuPy's compiled functions have no signature, but a first line of documentation with one.

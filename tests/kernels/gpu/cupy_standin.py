@@ -22,6 +22,14 @@ from tests.kernels.gpu.entries import Parameter
 
 POISON = 0xFF  # as bytes of a float: NaN; of an integer: as large as can be
 MAX_THREADS = 1024
+#: What ``cupy.cuda.runtime.getDeviceProperties`` says, as far as it is used.
+PROPERTIES = {
+    "name": b"stand-in, not a GPU",
+    "major": 0,
+    "minor": 0,
+    "multiProcessorCount": 1,
+    "totalGlobalMem": 1 << 30,
+}
 
 
 class Launch(NamedTuple):
@@ -103,12 +111,22 @@ class Event:
         self.machine.waits.append("event")
         self._stream.run(self._place)
 
+    def milliseconds_to(self, later: Event) -> float:
+        assert self.done
+        assert later.done, "a time that is not over"
+        return float(later._place - self._place)
+
 
 class MemoryPointer:
     """``cupy.cuda.MemoryPointer`` of an array."""
 
     def __init__(self, memory: npt.NDArray[Any]) -> None:
         self._memory = memory
+
+    def copy_from_device_async(self, src: MemoryPointer, size: int, stream: Stream) -> None:
+        assert 0 <= size <= min(self._memory.nbytes, src._memory.nbytes)
+        to, from_ = (m.reshape(-1).view(np.uint8)[:size] for m in (self._memory, src._memory))
+        stream.enqueue(lambda: np.copyto(to, from_))
 
     def memset_async(self, value: int, size: int, stream: Stream) -> None:
         assert 0 <= size <= self._memory.nbytes
@@ -262,6 +280,12 @@ def cupy_module(machine: Machine) -> types.ModuleType:
         Stream=bound(Stream),
         Event=bound(Event),
         alloc_pinned_memory=alloc_pinned_memory,
-        runtime=types.SimpleNamespace(getDeviceCount=lambda: 1),
+        get_elapsed_time=lambda start_event, end_event: start_event.milliseconds_to(end_event),
+        runtime=types.SimpleNamespace(
+            getDeviceCount=lambda: 1,
+            getDeviceProperties=lambda device: PROPERTIES,
+            runtimeGetVersion=lambda: 0,
+            driverGetVersion=lambda: 0,
+        ),
     )
     return module  # type: ignore[no-any-return]

@@ -1,0 +1,1 @@
+"""Benchmark of the GPU back end beside the host back end of the same machine, on the same simulated data."""
