@@ -71,6 +71,11 @@ class BeltDevice:
         return self.machine.moving
 
     @property
+    def unheard(self) -> bool:
+        """True while a lane that has connected has not acknowledged every event."""
+        return self._lane is not None and bool(self._events)
+
+    @property
     def interlock_closed(self) -> bool:
         """True while every door of the cabinet is closed."""
         return self.machine.interlock_closed

@@ -35,6 +35,8 @@ CALIBRATION_ITEMS: Final = ("tray", "wedges", "samples", "phantom")
 MASK_STEP_UM: Final = 0.001
 #: Scenes are prepared for a mask that has rested this long, s: not for every step of a scan.
 MASK_REST_S: Final = 0.5
+#: A plan that has passed is over after so long, s, even if the lane does not come back for the last events.
+UNHEARD_S: Final = 30.0
 
 
 def catalogue() -> dict[str, tuple[str, ...]]:
@@ -76,6 +78,8 @@ class Rig:
         self._canvases: dict[PlanItem, tuple[forward.Canvas, scenes.Scene]] = {}
         self._scenes = SceneSupply(plan.items, scanner, config)
         self.clock = FrameClock(1.0 / rate, time.monotonic())
+        #: When the last item was seen to have passed.
+        self._passed_s = float("inf")
         self._wall_offset_s = time.time() - time.monotonic()
         self.frames = 0
         for broken in settings.broken:
@@ -97,8 +101,14 @@ class Rig:
 
     @property
     def ended(self) -> bool:
-        """True when every item of the plan has passed and what was broken for a time is healed."""
-        return self._scenes.exhausted and self.world.run_out and not self._player.active
+        """True when every item of the plan has passed, what was broken for a time is healed, and the lane knows.
+
+        A controller does not vanish with events that a lane, which may just be starting again, has not heard.
+        """
+        if not self._scenes.exhausted or not self.world.run_out or self._player.active:
+            return False
+        self._passed_s = min(self._passed_s, time.monotonic())
+        return not self.devices.belt.unheard or time.monotonic() - self._passed_s > UNHEARD_S
 
     def frame(self) -> None:
         """One exposure: serve the devices until it is over, then render and send it."""

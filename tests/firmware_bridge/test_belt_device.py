@@ -85,6 +85,18 @@ def test_another_lane_inherits_no_window() -> None:
     assert not cleared(device)
 
 
+def test_events_wait_for_a_lane_that_has_connected_until_it_acknowledges_them() -> None:
+    device = BeltDevice(encoder_um=1.0)
+    device.bag_entry(5, "a")
+    waits = [device.unheard]
+    sent = Decoder().feed(device.step(encode(Packet(Kind.HELLO, 1, 7)), 0.0))
+    waits.append(device.unheard)
+    (event,) = [packet for packet in sent if packet.kind == Kind.BAG_ENTRY]
+    device.step(encode(Packet(Kind.ACK, event.seq, 7, (device.boot,))), 0.1)
+    waits.append(device.unheard)
+    assert waits == [False, True, False], "without a lane there is nobody to wait for"
+
+
 def test_encoder_that_stands_ends_the_window() -> None:
     device = BeltDevice(encoder_um=1.0)
     assert command(device, Kind.START) == (True, "")
