@@ -45,6 +45,10 @@ def _millions(value: float) -> str:
     return f"{value / 1e6:,.1f} M"
 
 
+def _largest(found: dict[str, Any]) -> str:
+    return "—" if found["largest_sigma"] is None else f"{found['largest_sigma']:.1e}"
+
+
 def _report(figures: dict[str, Any], console: Console) -> None:
     found, machine, ready = figures["gpu"], figures["machine"], figures["ready_seconds"]
     console.print(
@@ -56,8 +60,8 @@ def _report(figures: dict[str, Any], console: Console) -> None:
     if figures["quick"]:
         console.print("[bold]quick run: too short and too small to be quoted[/]")
     table = _table(
-        "Against the host, pixels of a bin without any flag; σ is the host's",
-        "counts", "model", "pixels", "flags differ", "NaN differs", "no flag", "largest, σ", "σ itself",
+        "Against the host, pixels and bins; largest difference in the host's σ",
+        "counts", "model", "pixels", "flags differ", "no flag", "largest", "no fault", "largest", "above 0.01 σ",
     )  # fmt: skip
     for row in figures["agreement"]:
         table.add_row(
@@ -65,10 +69,11 @@ def _report(figures: dict[str, Any], console: Console) -> None:
             row["model"],
             f"{row['pixels']:,}",
             f"{row['flags_differ']:,}",
-            f"{row['nan_differ']:,}",
-            f"{row['unflagged']:,}",
-            "—" if row["largest_sigma"] is None else f"{row['largest_sigma']:.1e}",
-            "—" if row["largest_of_sigma"] is None else f"{row['largest_of_sigma']:.1e}",
+            f"{row['no_flag']['pixels']:,}",
+            _largest(row["no_flag"]),
+            f"{row['no_fault']['pixels']:,}",
+            _largest(row["no_fault"]),
+            f"{row['no_fault']['beyond_far']:,}",
         )
     console.print(table)
     table = _table("Retrieval, fits per second", "model", "pixels", "kernel alone", "whole call", "host, all threads")

@@ -1,7 +1,7 @@
 """The GPU back end on the stand-in for CuPy, once with a GPU that keeps up and once with one that never does.
 
-With ``DARKLANE_TEST_GPU=1`` in the environment on the real CuPy and GPU instead: numbers are tested, waits and allocations
-are not, because nothing records them there.
+With ``DARKLANE_TEST_GPU=1`` in the environment on the real CuPy and GPU instead: numbers are tested, but not waits and
+allocations, because nothing records them there.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from kernels import retrieve
 from kernels.backends import BackendName
@@ -18,7 +19,7 @@ from kernels.bench.retrieval import COUNTS, MODELS, SEED, pixel_fits
 from kernels.bench.scaling import available_bytes, pixel_bytes, sized
 from kernels.bench.scene import PRIOR, X0_UM, Pixels, pixels
 from kernels.bench.timing import measure_in_turn, medians
-from kernels.types import Model, Retrieval
+from kernels.types import F32, INFORMATIVE, Model, Retrieval
 
 #: Copies of an image that are in memory at once, on a board whose GPU shares it: given, page-locked, device, result.
 _COPIES = 5
@@ -75,7 +76,7 @@ def rates(gpu: CudaBackend, clock: KernelClock, extent: Extent, threads: int) ->
 
 
 def agreement(extent: Extent, threads: int) -> list[dict[str, Any]]:
-    """How results of the two back ends differ, in the host's σ: pixels without any flag, and flags that differ.
+    """How results of the two back ends differ, in the host's σ: pixels without any flag, and without a fault.
 
     Pixels are pixels and bins; the difference of one is the largest of its four unknowns.
     """
@@ -84,24 +85,29 @@ def agreement(extent: Extent, threads: int) -> list[dict[str, Any]]:
         data = pixels(*extent.compared, counts, SEED)
         for model in MODELS:
             gpu, host = (_call(data, model, name, threads) for name in ("cuda", "host"))
-            plain = (gpu.flags | host.flags) == 0
-            apart = (np.abs(gpu.images - host.images) / host.sigma).max(axis=0)[plain]
+            flags = gpu.flags | host.flags
+            apart = (np.abs(gpu.images - host.images) / host.sigma).max(axis=0)
+            of_sigma = np.abs(gpu.sigma / host.sigma - 1).max(axis=0)
             table.append(
                 {
                     "counts_at_peak": counts,
                     "model": model,
-                    "pixels": int(plain.size),
+                    "pixels": int(flags.size),
                     "flags_differ": int((gpu.flags != host.flags).sum()),
                     "nan_differ": int((np.isnan(gpu.images) != np.isnan(host.images)).any(axis=0).sum()),
-                    "unflagged": int(plain.sum()),
-                    "largest_sigma": float(apart.max()) if apart.size else None,
-                    "beyond_far": int((apart > FAR_SIGMA).sum()),
-                    "largest_of_sigma": float(np.abs(gpu.sigma / host.sigma - 1)[:, plain].max())
-                    if apart.size
-                    else None,
+                    "no_flag": _differences(flags == 0, apart, of_sigma),
+                    "no_fault": _differences((flags & ~np.uint16(INFORMATIVE)) == 0, apart, of_sigma),
                 }
             )
     return table
+
+
+def _differences(chosen: npt.NDArray[np.bool_], apart: F32, of_sigma: F32) -> dict[str, Any]:
+    """Of the chosen pixels: how many, the largest differences of the unknowns in σ and of σ relative."""
+    far = apart[chosen] > FAR_SIGMA
+    largest = {"largest_sigma": apart, "largest_of_sigma": of_sigma}
+    found = {name: float(values[chosen].max()) if far.size else None for name, values in largest.items()}
+    return {"pixels": int(far.size), "beyond_far": int(far.sum()), **found}
 
 
 def slab_latency(extent: Extent, threads: int) -> list[dict[str, Any]]:
