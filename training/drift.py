@@ -4,12 +4,16 @@
 without the correction of the retrieval service, and prints how far the mean signals of a region move: in 1-σ of the
 smallest region that is judged, which is the noise that every decision has to live with. Scores are not compared: they
 jump by more than that when a region's outline moves by one block.
+
+``--bags 50 --keep FOLDER`` looks at decisions instead: bags of :mod:`training.drift_bags` are kept in the folder, made
+where they are missing, and judged by the lane's detectors (:mod:`training.drift_decisions`).
 """
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -20,7 +24,8 @@ from edge.retrieval.drift import DriftMonitor, Normalised, Optics
 from firmware_bridge.emulator.settings import EmulatorSettings
 from firmware_bridge.scanner import NATIVE_ROWS, Scanner
 from kernels.types import F64
-from training.drift_bags import HEADING, compare, line, summary
+from training.drift_bags import drifted_bags, lane_config
+from training.drift_decisions import decide, detectors, heading, line, summary
 from training.figures.wedge import item, step_boxes
 from training.simulate import WORKING_POINT_UM, SimulatedLane
 
@@ -111,22 +116,37 @@ def table(native_rows: int) -> str:
     return "\n".join(lines)
 
 
+def decisions(given: argparse.Namespace) -> str:
+    """Markdown: every bag under each condition, and how many decisions changed, for each detector."""
+    native_rows = given.native_rows or NATIVE_ROWS
+    bags = drifted_bags(given.keep, given.bags, native_rows)
+    bags.make(given.processes)
+    parts = []
+    for name, detector in detectors(lane_config(native_rows, given.keep), given.bundle, given.keys).items():
+        judged = list(decide(bags, detector))
+        who = f"{detector.identity.id} {detector.identity.version}, threshold {detector.threshold:.3f}"
+        table = "\n".join([heading(), *(line(bag) for bag in judged)])
+        parts.append(f"## {name} ({who})\n\n{table}\n\n{summary(judged)}")
+    return "\n\n".join(parts)
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m training.drift", description=__doc__)
     parser.add_argument("--native-rows", type=int, help="part of the field; default 1024, and all of it for bags")
     parser.add_argument("--bags", type=int, default=0, help="decisions over so many bags instead of signals")
-    arguments = parser.parse_args()
-    if arguments.bags:
-        bags = []
-        print(f"{HEADING}")
-        for bag in compare(arguments.bags, arguments.native_rows or NATIVE_ROWS):
-            bags.append(bag)
-            print(line(bag), flush=True)
-        print(f"\nSimulated.\n{summary(bags)}")
+    parser.add_argument("--keep", type=Path, help="with --bags: folder of the retrieved bags, made where missing")
+    parser.add_argument("--bundle", type=Path, help="with --bags: folder of a fused bundle; default: the shipped one")
+    parser.add_argument("--keys", type=Path, help="folder of the bundle's keys; default: keys beside it")
+    parser.add_argument("--processes", type=int, default=1, help="that make bags (default %(default)s)")
+    given = parser.parse_args()
+    if given.bags:
+        if given.keep is None:
+            parser.error("--bags needs --keep FOLDER: the retrieved bags take 3 GB for 50 of the whole field")
+        print(f"Simulated.\n\n{decisions(given)}")
         return
     print(f"Median / largest change over {', '.join(MATERIALS)}, all steps and both bins, in 1-σ; simulated.\n")
-    print(table(arguments.native_rows or 1024))
+    print(table(given.native_rows or 1024))
 
 
 if __name__ == "__main__":
