@@ -60,6 +60,13 @@ def test_weights_that_do_not_fit_or_know_the_scenes_are_refused(scans: Scans, we
     seen = tiny_dataset.make(tmp_path / "seen", scans=16, seed=710, shape=(64, 72))
     with pytest.raises(start.StartError, match=r"scenes 700 to 715; 710 of .* is one of them"):
         train(going_on, seen, seen.manifest.splits[0], 0, start=weights)
+    # Going on in turn: scenes between the two sets are nobody's.
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(presets.PRESETS, f"study1-{presets.PRETRAINING}", replace(TINY, steps=1))
+        later = tiny_dataset.make(tmp_path / "later", scans=16, seed=1700, shape=(64, 72))
+        told = ["study1", "--data", str(later.folder), "--out", str(tmp_path / "twice"), "--start", str(weights)]
+        assert pretrain.main(told) == 0
+    assert start.load(tmp_path / "twice", "all", scans).seeds == ((700, 715), (1700, 1715))
     (tmp_path / "all.pt").write_bytes(b"nothing")
     with pytest.raises(start.StartError, match="cannot be gone on from"):
         train(going_on, scans, split, 0, start=tmp_path)

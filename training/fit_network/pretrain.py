@@ -45,9 +45,10 @@ def main(arguments: list[str] | None = None) -> int:
     store = Store(scans)
     store.prepare(os.cpu_count() or 1)
     trained = grain.fit(chosen, store, everything, planes_of(given.channels), given.seed, save, _say, before)
-    seeds = [entry.seed for entry in scans.manifest.scans] + list(before.seeds if before else ())
+    seeds = [entry.seed for entry in scans.manifest.scans]
+    ranges = (*(before.seeds if before else ()), (min(seeds), max(seeds)))
     path = given.out / f"{given.channels}.pt"
-    start.save(path, trained.network, (min(seeds), max(seeds)), scans.manifest.sha256)
+    start.save(path, trained.network, ranges, scans.manifest.sha256)
     save.unlink()
     print(path)
     return 0

@@ -16,6 +16,9 @@ from training.dataset import Scans
 from training.networks.grain_net import GrainNet
 from training.networks.weights import Weights
 
+#: First and last of each of some sets of scene seeds.
+Ranges = tuple[tuple[int, int], ...]
+
 
 class StartError(ValueError):
     """A file of weights cannot be gone on from; names the file and what to do."""
@@ -23,11 +26,11 @@ class StartError(ValueError):
 
 @dataclass(frozen=True)
 class Start:
-    """Weights of a network that sees ``planes``; ``seeds``: first and last scene that it was trained on."""
+    """Weights of a network that sees ``planes``; ``seeds``: first and last scene of each set that it was trained on."""
 
     planes: tuple[str, ...]
     width: int
-    seeds: tuple[int, int]
+    seeds: Ranges
     state: dict[str, Tensor]
     source: Weights
 
@@ -41,11 +44,12 @@ class Start:
         network.load_state_dict(self.state)
 
 
-def save(path: Path, network: GrainNet, seeds: tuple[int, int], data: str) -> None:
+def save(path: Path, network: GrainNet, seeds: Ranges, data: str) -> None:
     """Write ``network``; ``data``: hash of the data set that it was trained on."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".part")
-    about = {"planes": list(network.planes), "width": network.width, "seeds": list(seeds), "data": data}
+    about = {"planes": list(network.planes), "width": network.width, "data": data}
+    about["seeds"] = [list(pair) for pair in seeds]
     torch.save(about | {"network": {name: value.cpu() for name, value in network.state_dict().items()}}, partial)
     partial.replace(path)
 
@@ -60,14 +64,16 @@ def load(folder: Path, channels: str, scans: Scans | None = None) -> Start:
         raise StartError(f"{path}: does not exist; make it with python -m training.fit_network.pretrain")
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
-        first, last = (int(seed) for seed in found["seeds"])
+        seeds = tuple((int(first), int(last)) for first, last in found["seeds"])
+        scenes = " and ".join(f"{first} to {last}" for first, last in seeds)
         planes, width = tuple(str(name) for name in found["planes"]), int(found["width"])
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        source = Weights(f"our network trained on simulated scenes {first} to {last}, data set {found['data']}", digest)
+        source = Weights(f"our network trained on simulated scenes {scenes}, data set {found['data']}", digest)
         state = dict(found["network"])
     except Exception as error:  # torch raises many kinds
         raise StartError(f"{path}: cannot be gone on from ({error}); make it again") from error
-    seen = [seed for seed in scans.seeds if first <= seed <= last] if scans else []
+    known = scans.seeds if scans else ()
+    seen = [seed for seed in known if any(first <= seed <= last for first, last in seeds)]
     if scans and seen:
-        raise StartError(f"{path}: was trained on scenes {first} to {last}; {seen[0]} of {scans.folder} is one of them")
-    return Start(planes, width, (first, last), state, source)
+        raise StartError(f"{path}: was trained on scenes {scenes}; {seen[0]} of {scans.folder} is one of them")
+    return Start(planes, width, seeds, state, source)
