@@ -1,6 +1,6 @@
 """One TensorRT engine with its buffers: page-locked memory, one stream, one event.
 
-No machine of this project has a GPU: nothing here has run on one. What was checked instead is in
+Nothing here has run on a GPU: tests and CI have none. What was checked instead is in
 docs/reference/gpu-checks.md.
 """
 

@@ -1,6 +1,6 @@
 """TensorRT, pycuda and the GPU of this machine, or what is missing of them.
 
-No machine of this project has a GPU: nothing here has run on one. What was checked instead is in
+Nothing here has run on a GPU: tests and CI have none. What was checked instead is in
 docs/reference/gpu-checks.md.
 """
 

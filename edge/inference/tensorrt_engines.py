@@ -1,6 +1,6 @@
 """Engines of a bundle: built on the device, kept, and kept only after the golden vectors.
 
-No machine of this project has a GPU: nothing here has run on one. What was checked instead is in
+Nothing here has run on a GPU: tests and CI have none. What was checked instead is in
 docs/reference/gpu-checks.md.
 """
 

@@ -1,7 +1,7 @@
 """The GPU back end: the entry points of ``kernels/cuda/*.cu``, compiled by CuPy when the back end is made.
 
-No machine of this project has a GPU: this module has never run on one. What was checked instead is in
-docs/reference/gpu-checks.md.
+It has run on one borrowed data-centre GPU (H100); no Jetson, for which it is written, has run it, and tests and CI have
+no GPU. What was checked where is in docs/reference/gpu-checks.md.
 """
 
 from __future__ import annotations
