@@ -1,7 +1,8 @@
 """The GPU back end as it is, on a stand-in for CuPy that runs the .cu entry points in g++ with sanitizers.
 
-No GPU takes part, unless DARKLANE_TEST_GPU=1 asks for one (conftest.py). What runs otherwise is the source of the kernels, thread by thread, and all of our own code around it:
-indexing, guards, argument types, copies, waits and math, against the float64 references and the host back end.
+No GPU takes part, unless DARKLANE_TEST_GPU=1 asks for one (conftest.py). What runs otherwise is the kernels' source,
+thread by thread, and all of our own code around it: indexing, guards, argument types, copies, waits and math, against
+the float64 references and the host back end.
 """
 
 from __future__ import annotations
