@@ -155,9 +155,9 @@ def _transmission(
         light = (model[:, b] * frames)[:, rows] - floor
         seen = np.isfinite(counts)
         design = np.stack([light[seen], np.broadcast_to(floor, light.shape)[seen]]).astype(np.float64)
-        t, *_ = solve(counts[seen].astype(np.float64), design)
-        covariance = np.linalg.inv((design / np.maximum(counts[seen], 1.0)) @ design.T)
-        made.append((t, float(np.sqrt(covariance[0, 0]))))
+        t, _, sd_t, *_ = solve(counts[seen].astype(np.float64), design)
+        # The flat is of at least as many frames, and of 1 / t times the counts.
+        made.append((t, sd_t * np.sqrt(1 + t)))
     return np.asarray(made)[:, 0], np.asarray(made)[:, 1]
 
 
@@ -177,7 +177,8 @@ def _compared(run: Run, found: dict[int, tuple[F64, ...]], at: F64) -> Outcome:
     plates = np.asarray(sorted(found))
     t, dark, sd_t, sd_dark = (np.stack([found[int(k)][i] for k in plates], axis=-1) for i in range(4))
     moving = tray["t"][:, plates]
-    allowed_t = limits.max_t_error * moving + 3 * sd_t
+    sd_moving = tray["sd_t"][:, plates]
+    allowed_t = limits.max_t_error * moving + 3 * np.hypot(sd_t, sd_moving)
     # The retrieval ties the offset with the prior, whose error does not average out: it weighs as 1 / t.
     off = PRIOR_UM2 * np.asarray(run.arrays("prior")["sd"], np.float64)[:, None] / moving
     allowed_dark = limits.max_stepped_dark_field_um2 + 3 * np.hypot(sd_dark, off)
@@ -189,7 +190,7 @@ def _compared(run: Run, found: dict[int, tuple[F64, ...]], at: F64) -> Outcome:
         "over_limit": float(over.max()),
     }
     arrays = {"positions_um": at, "plates": plates, "names": tray["names"][plates], "t": t, "t_moving": moving,
-              "t_sd": sd_t, "dark_field": dark, "dark_field_sd": sd_dark}  # fmt: skip
+              "t_sd": sd_t, "t_moving_sd": sd_moving, "dark_field": dark, "dark_field_sd": sd_dark}  # fmt: skip
     run.show(arrays)
     if values["over_limit"] > 1:
         b, k = np.unravel_index(int(np.argmax(over)), over.shape)

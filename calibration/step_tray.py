@@ -36,8 +36,8 @@ def run(run: Run) -> Outcome:
         measured = tray_step.measure(samples, exposure, curves, x0_um, recorded.regions)
     except ValueError as error:
         raise run.fail(str(error), "Check the layout of the tray") from error
-    arrays = {"t": measured.t, "o": measured.o, "sd_o": measured.sd_o, "chi2": measured.chi2,
-              "names": np.asarray(measured.names)}  # fmt: skip
+    arrays = {"t": measured.t, "o": measured.o, "sd_t": measured.sd_t, "sd_o": measured.sd_o,
+              "chi2": measured.chi2, "names": np.asarray(measured.names)}  # fmt: skip
     run.show(arrays)
     values = tray_step.check(measured, run.limits)
     values |= {"air_scale_low": scale[0], "air_scale_high": scale[1]}
@@ -48,7 +48,7 @@ def prior(run: Run) -> Outcome:
     """Offset as a function of both transmissions."""
     a = run.arrays("tray")
     run.show(a)
-    plates = tray_step.Plates(tuple(map(str, a["names"])), a["t"], a["o"], a["sd_o"], a["chi2"])
+    plates = tray_step.Plates(tuple(map(str, a["names"])), a["t"], a["o"], a["sd_t"], a["sd_o"], a["chi2"])
     fitted, values = tray_step.prior(plates, run.limits)
     arrays = {"coefficients": fitted.coefficients, "sd": fitted.sd}
     return Outcome(values, arrays, f"the plates follow it to {values['sd']:.4f}")

@@ -57,11 +57,12 @@ class Region:
 
 @dataclass(frozen=True)
 class Plates:
-    """Measured values per bin (2) and region (n), with 1-σ of the offset and the reduced chi-square: (2, n) each."""
+    """Measured values per bin (2) and region (n), with their 1-σ and the reduced chi-square: (2, n) each."""
 
     names: tuple[str, ...]
     t: F64
     o: F64
+    sd_t: F64
     sd_o: F64
     chi2: F64
 
@@ -93,7 +94,7 @@ def measure(samples: F32, exposure: F32, curves: IlluminationCurves, x0_um: floa
     """
     air = kernels.flat_model(curves, x0_um, "full").astype(np.float64)
     floor = np.broadcast_to(curves.floor.astype(np.float64), air.shape)
-    results = np.full((4, len(BINS), len(regions)), np.nan)
+    results = np.full((5, len(BINS), len(regions)), np.nan)
     for k, r in enumerate(regions):
         window = np.s_[:, :, r.row0 : r.row1, r.column0 : r.column1]
         counts = samples[window].sum(axis=-1, dtype=np.float64)
@@ -106,12 +107,11 @@ def measure(samples: F32, exposure: F32, curves: IlluminationCurves, x0_um: floa
             if usable.sum() < 8:
                 raise ValueError(f"tray region {r.name}: no usable pixel; check the pixel mask")
             results[:, b, k] = solve(y[usable], design[:, usable])
-    t, o, sd_o, chi2 = results
-    return Plates(tuple(r.name for r in regions), t, o, sd_o, chi2)
+    return Plates(tuple(r.name for r in regions), *results)
 
 
-def solve(y: F64, design: F64) -> tuple[float, float, float, float]:
-    """t, o, 1-σ of o, reduced chi-square of Poisson counts y = t·design[0] + o·design[1]."""
+def solve(y: F64, design: F64) -> tuple[float, float, float, float, float]:
+    """t, o, 1-σ of t, 1-σ of o, reduced chi-square of Poisson counts y = t·design[0] + o·design[1]."""
     variance = np.maximum(y, 1.0)
     for _ in range(_ROUNDS):
         normal = (design / variance) @ design.T
@@ -120,7 +120,8 @@ def solve(y: F64, design: F64) -> tuple[float, float, float, float]:
         variance = np.maximum(modelled, 1.0)
     covariance = np.linalg.inv((design / variance) @ design.T)
     chi2 = float(((y - modelled) ** 2 / variance).sum() / max(y.size - 2, 1))
-    return float(solution[0]), float(solution[1]), float(np.sqrt(covariance[1, 1])), chi2
+    sd_t, sd_o = np.sqrt(np.diag(covariance)).tolist()
+    return float(solution[0]), float(solution[1]), sd_t, sd_o, chi2
 
 
 def check(plates: Plates, limits: Limits) -> dict[str, float]:

@@ -42,7 +42,7 @@ def main() -> None:
     fitted = curve_step.fit(at, means, good, frames_per_position=FRAMES, scanner=scanner, limits=Limits())
     curve_step.check_working_point(fitted.full, X0_UM, Limits())
     t = np.stack([np.linspace(0.1, 0.9, PLATES)] * 2)
-    plates = tray_step.Plates(("",) * PLATES, t, t**0.65, np.full_like(t, 0.006), np.ones_like(t))
+    plates = tray_step.Plates(("",) * PLATES, t, t**0.65, *[np.full_like(t, 0.006)] * 2, np.ones_like(t))
     prior, _ = tray_step.prior(plates, Limits())
     assert isinstance(prior, OffsetPrior)
     kernels.retrieve(samples.astype(np.float32), fitted.full, X0_UM, exposure=200.0, model="map", prior=prior)

@@ -96,6 +96,7 @@ def test_plates_give_transmission_and_offset_within_their_own_sigma() -> None:
     plates = tray_step.measure(samples, exposure, true_curves(), X0_UM, regions)
     expected = np.asarray([s.t for s in SAMPLES]).T
     np.testing.assert_allclose(plates.t, expected, rtol=0.01)
+    assert (np.abs(plates.t - expected) < 4 * plates.sd_t).all()
     assert (np.abs(plates.o - expected ** EXPONENT[:, None]) < 4 * plates.sd_o).all()
     assert (plates.chi2 < 1.6).all()
     assert tray_step.check(plates, LIMITS)["plates"] == 3
@@ -118,12 +119,12 @@ def test_plates_that_are_not_those_of_the_drawing_give_no_prior() -> None:
     o = t ** EXPONENT[:, None]
     sd = np.full_like(t, 2e-3)
     names = tuple(f"plate {k}" for k in range(12))
-    fitted, values = tray_step.prior(tray_step.Plates(names, t, o, sd, sd), LIMITS)
+    fitted, values = tray_step.prior(tray_step.Plates(names, t, o, sd, sd, sd), LIMITS)
     np.testing.assert_allclose(kernels.predict_offset(fitted, t), o, atol=2e-3)
     assert np.sqrt(5 / 12) * 2e-3 <= values["sd"] < 2.5e-3
     shuffled = np.random.default_rng(RNG_SEED).permutation(o.T).T
     with pytest.raises(CalibrationError, match="do not match their layout"):
-        tray_step.prior(tray_step.Plates(names, t, shuffled, sd, sd), LIMITS)
+        tray_step.prior(tray_step.Plates(names, t, shuffled, sd, sd, sd), LIMITS)
 
 
 @settings(max_examples=30, deadline=None)
