@@ -1,9 +1,10 @@
 """Bags closer together than a whole lane can process them: ``python -m tests.chaos.overload [--bags N]``.
 
-The lane is a small one on the emulated scanner, real processes, with a short deadline. Inference is kept from running
-for most of every second (SIGSTOP), so that each bag costs more than the distance to the next. Every bag must have one
-final verdict, in the order of the belt: its result, or UNKNOWN/Timeout at its deadline and the result as a supplement
-later; every bag must be processed and archived. One line of counts; exit code 1 when one of it does not hold.
+The lane is a small one on the emulated scanner, real processes, with a short deadline. Inference is stopped (SIGSTOP)
+but for short moments, and altogether while it is ahead of one bag in COST_S: so each bag costs twice the distance to
+the next, however fast the machine is. Every bag must have one final verdict, in the order of the belt: its result, or
+UNKNOWN/Timeout at its deadline and the result as a supplement later; every bag must be processed and archived. One line
+of counts; exit code 1 when one of it does not hold.
 """
 
 from __future__ import annotations
@@ -28,9 +29,11 @@ from edge.verdict.journal_reader import JournalReader
 from tests.chaos.__main__ import calibrate
 from tests.hil.conftest import small_config
 
-#: Of each period inference runs so long, s.
-PERIOD_S: Final = 1.0
-RUNS_S: Final = 0.08
+#: Of each period inference runs so long, s, or until somebody looks again; if it runs at all.
+PERIOD_S: Final = 0.25
+RUNS_S: Final = 0.02
+#: It may judge one bag in so many s; they come every 1.2 s or so.
+COST_S: Final = 2.5
 DEADLINE_S: Final = 12.0
 #: A verdict may be so late beside its deadline, s: ticks of the service, and of who measures.
 SLACK_S: Final = 5.0
@@ -49,14 +52,19 @@ def configuration(state_dir: Path, time_scale: float) -> Config:
 
 
 class Throttle:
-    """Lets a process run for a part of every period; :meth:`turn` often."""
+    """Lets a process run for a part of every period, and not when it is ahead; :meth:`turn` often."""
 
     def __init__(self) -> None:
         self._running = True
+        self._begun: float | None = None
 
-    def turn(self, pid: int, *, on: bool) -> None:
-        """``on`` False: it may run."""
-        running = not on or time.monotonic() % PERIOD_S < RUNS_S
+    def turn(self, pid: int, *, on: bool, entered: int, judged: int) -> None:
+        """``on`` False: it may run. ``entered``: bags so far, ``judged``: those with a result."""
+        now = time.monotonic()
+        if entered and self._begun is None:
+            self._begun = now
+        allowed = 0.0 if self._begun is None else (now - self._begun) / COST_S
+        running = not on or (judged < allowed and now % PERIOD_S < RUNS_S)
         if running != self._running:
             self._running = running
             os.kill(pid, signal.SIGCONT if running else signal.SIGSTOP)
@@ -77,12 +85,13 @@ def run(state_dir: Path, bags: int, time_scale: float) -> tuple[str, list[str]]:
         assert lane.scanner is not None
         process = lane.supervisor.children["inference"].process
         assert process is not None
-        deepest = 0
+        deepest = judged = 0
         try:
             while not (lane.finished and _told(lane)) and time.monotonic() - begun < PATIENCE_S:
                 # All bags are in: now it may catch up, or the campaign takes as long as it is slow.
-                throttle.turn(process.pid, on=lane.scanner.running)
+                throttle.turn(process.pid, on=lane.scanner.running, entered=len(announced), judged=judged)
                 new = lane.step()
+                judged += sum(verdict.reason is not Fault.TIMEOUT for verdict in new)
                 now = time.monotonic()
                 for bag_id in lane.result.entered:
                     announced.setdefault(bag_id, now)
