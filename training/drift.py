@@ -142,7 +142,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.bags:
         if given.keep is None:
-            parser.error("--bags needs --keep FOLDER: the retrieved bags take 3 GB for 50 of the whole field")
+            parser.error("--bags needs --keep FOLDER: the retrieved bags take 7 GB for 50 of the whole field")
         print(f"Simulated.\n\n{decisions(given)}")
         return
     print(f"Median / largest change over {', '.join(MATERIALS)}, all steps and both bins, in 1-σ; simulated.\n")
