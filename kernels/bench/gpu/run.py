@@ -20,7 +20,7 @@ from kernels.versions import versions
 def run(extent: Extent, say: Callable[[str], None]) -> dict[str, Any]:
     """All figures. Raises :class:`kernels.bench.gpu.device.NoGpuError` where there is none."""
     gpu = open_gpu()
-    began, threads = time.perf_counter(), os.cpu_count() or 1
+    began, threads = time.perf_counter(), len(os.sched_getaffinity(0))
     clock = KernelClock(gpu, extent.copy_bytes)
     figures: dict[str, Any] = {
         "data": f"simulated Poisson samples, {COUNTS:.0e} counts at the peak of the low bin",
