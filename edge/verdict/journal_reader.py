@@ -26,8 +26,10 @@ class JournalReader:
             version = self._identify()
         except sqlite3.Error as error:
             self._db.close()
-            # A folder that cannot be written needs `immutable`, which is only right when nobody writes.
-            if path.with_name(f"{path.name}-wal").exists() or not isinstance(error, sqlite3.OperationalError):
+            # A folder that cannot be written needs `immutable`, which is only right when the log holds nothing.
+            log = path.with_name(f"{path.name}-wal")
+            written = log.exists() and log.stat().st_size
+            if written or not isinstance(error, sqlite3.OperationalError):
                 raise JournalError(f"journal {path}: cannot be read ({error})") from error
             version = self._read_immutable()
         if version != VERSION:
