@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 #: Frames of one copy and launch; more are done in parts, so that the page-locked buffers have a fixed size.
 FRAMES = 16
 #: Lines of one thread: TOGETHER of kernels/cuda/phase_sums.cu.
-TOGETHER = 2
+TOGETHER = 4
 
 
 class CudaWindow:
@@ -66,7 +66,7 @@ class CudaWindow:
                 cells = max(0, min(int(lower[part].max()) + 2, self._capacity) - first)
                 self._gpu.launch(
                     "phase_sums",
-                    self._lines // TOGETHER * cells * GROUPS,
+                    -(-self._lines // TOGETHER) * cells * GROUPS,
                     memory.send("frames", frames[part]),
                     memory.send("lower", lower[part]),
                     memory.send("fraction", fraction[part]),

@@ -7,7 +7,7 @@
 
 using namespace DARKLANE_NAMESPACE;
 
-constexpr int TOGETHER = 2;  // lines of a thread, of which there are always so many: they share the search for columns
+constexpr int TOGETHER = 4;  // lines of a thread: they share the search for the columns that matter
 constexpr int PAIR = 2;      // columns whose values are loaded at once: so many fall on a sum of the usual grid
 constexpr int QUADS = DETECTOR_COLUMNS / GROUPS;
 
@@ -22,44 +22,38 @@ extern "C" __global__ void phase_sums(const unsigned short* frames, const int* l
     const int spot = i % (cells * GROUPS), group = spot % GROUPS, cell = first + spot / GROUPS;
     float* own = sums + (static_cast<long long>(line) * capacity + (start + cell) % capacity) * GROUPS + group;
     const long long next = static_cast<long long>(capacity) * GROUPS;
+    int row[TOGETHER];  // where the values of each line begin; past the last line, those of the last
     float sum[TOGETHER];
-    DARKLANE_UNROLL for (int r = 0; r < TOGETHER; ++r) sum[r] = own[r * next];
-    // All of these begin at the thread's group: what lies at a constant distance needs no address of its own.
-    const unsigned char* usable = good + static_cast<long long>(line) * DETECTOR_COLUMNS + group;
-    const unsigned short* values = frames + static_cast<long long>(line) * DETECTOR_COLUMNS + group;
-    const int* place = lower + group;
-    const float* part = fraction + group;
+    DARKLANE_UNROLL for (int r = 0; r < TOGETHER; ++r) {
+        row[r] = (line + r < lines ? r : lines - 1 - line) * DETECTOR_COLUMNS;
+        sum[r] = line + r < lines ? own[r * next] : 0.0f;
+    }
+    const unsigned char* usable = good + static_cast<long long>(line) * DETECTOR_COLUMNS;
     for (int frame = 0; frame < n; ++frame) {
+        const unsigned short* values = frames + (static_cast<long long>(frame) * lines + line) * DETECTOR_COLUMNS;
+        const int* place = lower + frame * DETECTOR_COLUMNS;
         int begin = QUADS, end = 0;
         DARKLANE_UNROLL for (int k = 0; k < QUADS; ++k) {
-            // The difference is 0 or 1: the column is shared between this grid column and a neighbour.
-            if (static_cast<unsigned>(cell) - static_cast<unsigned>(place[k * GROUPS]) <= 1u) {
+            const int at = place[k * GROUPS + group];
+            if (at == cell || at == cell - 1) {
                 begin = begin < k ? begin : k;
                 end = k + 1;
             }
         }
         for (int k = begin; k < end; k += PAIR) {
-            float weight[PAIR], value[PAIR][TOGETHER], fine[PAIR][TOGETHER];
-            // All loads first, none waits for another.
             DARKLANE_UNROLL for (int p = 0; p < PAIR; ++p) {
-                const int c = (k + p < end ? k + p : k) * GROUPS;
-                weight[p] = k + p < end ? share_of(place[c], part[c], cell) : 0.0f;
+                const int c = (k + p < end ? k + p : k) * GROUPS + group;
+                const float weight = k + p < end ? share_of(place[c], fraction[frame * DETECTOR_COLUMNS + c], cell) : 0.0f;
                 DARKLANE_UNROLL for (int r = 0; r < TOGETHER; ++r) {
-                    value[p][r] = static_cast<float>(values[r * DETECTOR_COLUMNS + c]);
-                    fine[p][r] = usable[r * DETECTOR_COLUMNS + c] != 0 ? 1.0f : 0.0f;
-                }
-            }
-            DARKLANE_UNROLL for (int p = 0; p < PAIR; ++p) {
-                DARKLANE_UNROLL for (int r = 0; r < TOGETHER; ++r) {
-                    sum[r] = sum[r] + value[p][r] * (weight[p] * fine[p][r]);
+                    const float value = usable[row[r] + c] == 0 ? 0.0f : static_cast<float>(values[row[r] + c]);
+                    sum[r] = sum[r] + value * weight;
                 }
             }
         }
-        values += static_cast<long long>(lines) * DETECTOR_COLUMNS;
-        place += DETECTOR_COLUMNS;
-        part += DETECTOR_COLUMNS;
     }
-    DARKLANE_UNROLL for (int r = 0; r < TOGETHER; ++r) own[r * next] = sum[r];
+    DARKLANE_UNROLL for (int r = 0; r < TOGETHER; ++r) {
+        if (line + r < lines) own[r * next] = sum[r];
+    }
 }
 
 // Takes the first `columns` of the window out, in the layout taken (4, lines, columns), and clears what they leave for the
