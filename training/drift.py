@@ -24,8 +24,8 @@ from edge.retrieval.drift import DriftMonitor, Normalised, Optics
 from firmware_bridge.emulator.settings import EmulatorSettings
 from firmware_bridge.scanner import NATIVE_ROWS, Scanner
 from kernels.types import F64
-from training.drift_bags import drifted_bags, lane_config
-from training.drift_decisions import decide, detectors, heading, line, summary
+from training.drift_bags import CONDITIONS, STEADY, drifted_bags, lane_config
+from training.drift_decisions import ALONE, decide, detectors, heading, line, summary
 from training.figures.wedge import item, step_boxes
 from training.simulate import WORKING_POINT_UM, SimulatedLane
 
@@ -122,10 +122,14 @@ def decisions(given: argparse.Namespace) -> str:
     bags = drifted_bags(given.keep, given.bags, native_rows)
     bags.make(given.processes)
     parts = []
-    for name, detector in detectors(lane_config(native_rows, given.keep), given.bundle, given.keys).items():
-        judged = list(decide(bags, detector))
+    who_judges = detectors(lane_config(native_rows, given.keep), given.bundle, given.keys)
+    if given.fused_only:
+        del who_judges[ALONE]
+    conditions = [STEADY, *(c for c in given.conditions if c != STEADY)]
+    for name, detector in who_judges.items():
+        judged = list(decide(bags, detector, conditions))
         who = f"{detector.identity.id} {detector.identity.version}, threshold {detector.threshold:.3f}"
-        table = "\n".join([heading(), *(line(bag) for bag in judged)])
+        table = "\n".join([heading(conditions), *(line(bag) for bag in judged)])
         parts.append(f"## {name} ({who})\n\n{table}\n\n{summary(judged)}")
     return "\n\n".join(parts)
 
@@ -138,6 +142,10 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="with --bags: folder of the retrieved bags, made where missing")
     parser.add_argument("--bundle", type=Path, help="with --bags: folder of a fused bundle; default: the shipped one")
     parser.add_argument("--keys", type=Path, help="folder of the bundle's keys; default: keys beside it")
+    parser.add_argument("--fused-only", action="store_true", help="with --bags: not the discriminator alone as well")
+    parser.add_argument(
+        "--conditions", nargs="+", choices=tuple(CONDITIONS), default=tuple(CONDITIONS), help="with --bags: only these"
+    )
     parser.add_argument("--processes", type=int, default=1, help="that make bags (default %(default)s)")
     given = parser.parse_args()
     if given.bags:
