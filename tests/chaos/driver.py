@@ -29,8 +29,8 @@ from tests.ports import free_port
 NAMES: Final = tuple(service.name for service in SERVICES)
 #: A disk stays full so long, real s.
 FULL_S: Final = 2.0
-#: Score of an alarm.
-THRESHOLD: Final = 0.2
+#: Score of an alarm: 1 of 78 harmless things had more in a run, and 89 of 91 bags with a threat.
+THRESHOLD: Final = 0.08
 #: Datagrams that are no packets of the detector, in one flood.
 FLOOD: Final = 2000
 #: Archive files that are kept; the older ones go, for the disk is small.
