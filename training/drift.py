@@ -12,6 +12,7 @@ where they are missing, and judged by the lane's detectors (:mod:`training.drift
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,12 +20,13 @@ import numpy as np
 
 import kernels
 from edge.config import Config, Inference
+from edge.inference.lane_detector import LaneDetector
 from edge.messages import Slab
 from edge.retrieval.drift import DriftMonitor, Normalised, Optics
 from firmware_bridge.emulator.settings import EmulatorSettings
 from firmware_bridge.scanner import NATIVE_ROWS, Scanner
 from kernels.types import F64
-from training.drift_bags import CONDITIONS, STEADY, drifted_bags, lane_config
+from training.drift_bags import CONDITIONS, STEADY, DriftedBags, drifted_bags, lane_config
 from training.drift_decisions import ALONE, decide, detectors, heading, line, summary
 from training.figures.wedge import item, step_boxes
 from training.simulate import WORKING_POINT_UM, SimulatedLane
@@ -116,17 +118,10 @@ def table(native_rows: int) -> str:
     return "\n".join(lines)
 
 
-def decisions(given: argparse.Namespace) -> str:
+def decisions(bags: DriftedBags, judges: Mapping[str, LaneDetector], conditions: Sequence[str]) -> str:
     """Markdown: every bag under each condition, and how many decisions changed, for each detector."""
-    native_rows = given.native_rows or NATIVE_ROWS
-    bags = drifted_bags(given.keep, given.bags, native_rows)
-    bags.make(given.processes)
     parts = []
-    who_judges = detectors(lane_config(native_rows, given.keep), given.bundle, given.keys)
-    if given.fused_only:
-        del who_judges[ALONE]
-    conditions = [STEADY, *(c for c in given.conditions if c != STEADY)]
-    for name, detector in who_judges.items():
+    for name, detector in judges.items():
         judged = list(decide(bags, detector, conditions))
         who = f"{detector.identity.id} {detector.identity.version}, threshold {detector.threshold:.3f}"
         table = "\n".join([heading(conditions), *(line(bag) for bag in judged)])
@@ -151,7 +146,17 @@ def main() -> None:
     if given.bags:
         if given.keep is None:
             parser.error("--bags needs --keep FOLDER: the retrieved bags take 7 GB for 50 of the whole field")
-        print(f"Simulated.\n\n{decisions(given)}")
+        native_rows = given.native_rows or NATIVE_ROWS
+        try:
+            bags = drifted_bags(given.keep, given.bags, native_rows)
+            judges = detectors(lane_config(native_rows, given.keep), given.bundle, given.keys)
+        except ValueError as error:
+            parser.error(str(error))
+        if given.fused_only:
+            del judges[ALONE]
+        bags.make(given.processes)
+        conditions = [STEADY, *(c for c in given.conditions if c != STEADY)]
+        print(f"Simulated.\n\n{decisions(bags, judges, conditions)}")
         return
     print(f"Median / largest change over {', '.join(MATERIALS)}, all steps and both bins, in 1-σ; simulated.\n")
     print(table(given.native_rows or 1024))
