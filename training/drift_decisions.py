@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import gettempdir
 
 import numpy as np
+from scipy.special import logit
 
 from calibration.signing import KeyStore
 from edge.config import Config
@@ -30,18 +31,24 @@ from training.drift_bags import CONDITIONS, STEADY, DriftedBags, lane_config
 
 #: What judges, in the order of the tables.
 FUSED, ALONE = "network and discriminator", "discriminator alone"
+#: Probabilities nearer to 0 or 1 count as this.
+LEAST = 1e-4
 #: Kept images on their way to the detectors: what else may be done to them.
 Change = Callable[[int, str, Iterator[Output]], Iterator[Output]]
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What the lane says of one bag in one condition. ``shift_um`` and ``output`` are measured in its air."""
+    """What the lane says of one bag in one condition. ``shift_um`` and ``output`` are measured in its air.
+
+    ``parts``: what each model of the detector says by itself.
+    """
 
     decision: str
     score: float
     shift_um: float
     output: float
+    parts: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -106,7 +113,7 @@ def _judged(detector: LaneDetector, limits: Limits, slabs: Iterator[Output]) -> 
     assert found is not None, "the last slab gives an assessment"
     verdict = judge(found, limits, None, found.last_frame_t_ns)
     decision = verdict.decision.value + _because(verdict.reason)
-    return Judged(decision, found.score, _shift_um(found), float(np.mean(found.air_scale)))
+    return Judged(decision, found.score, _shift_um(found), float(np.mean(found.air_scale)), found.contributions)
 
 
 def _because(reason: Fault | None) -> str:
@@ -146,6 +153,20 @@ def summary(bags: Sequence[DriftedBag]) -> str:
         away = np.asarray([bag.moved(name) for bag in bags])
         lines.append(
             f"{name}: {len(changed)} of {len(bags)} decisions changed, {unknown} of them to UNKNOWN; score moved by "
-            f"{np.median(away):.3f} in the median, by more than 0.2 in {np.count_nonzero(away > 0.2)}"
+            f"{np.median(away):.3f} in the median, by more than 0.2 in {np.count_nonzero(away > 0.2)}; "
+            f"log odds moved by {_moved(bags, name, lambda judged: judged.score):.2f} (rms)" + _parts_moved(bags, name)
         )
     return "\n".join(lines)
+
+
+def _parts_moved(bags: Sequence[DriftedBag], name: str) -> str:
+    told = [set(judged.parts) for bag in bags for judged in (bag.judged[name], bag.judged[STEADY])]
+    parts = sorted(set.intersection(*told))
+    return "".join(f", {part} {_moved(bags, name, lambda j, part=part: j.parts[part]):.2f}" for part in parts)  # type: ignore[misc]
+
+
+def _moved(bags: Sequence[DriftedBag], name: str, of: Callable[[Judged], float]) -> float:
+    """Move of log odds against the scan without drift, rms."""
+    scores = np.asarray([[of(bag.judged[name]), of(bag.judged[STEADY])] for bag in bags])
+    now, then = logit(np.clip(scores, LEAST, 1 - LEAST)).T
+    return float(np.sqrt(np.mean((now - then) ** 2)))
