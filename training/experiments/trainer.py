@@ -16,12 +16,15 @@ from training.fit_network.presets import GrainPreset, Preset, preset
 
 
 def preset_of(name: str) -> Preset:
-    """The preset ``name``; ``NAME@STEPS`` is our network trained for so many batches. ValueError for unknown ones."""
+    """The preset ``name``; ValueError for unknown ones.
+
+    ``NAME@STEPS`` is our network trained for so many batches; 0 takes a pretrained one as it came.
+    """
     base, _, steps = name.partition("@")
     found = preset(base)
     if not steps:
         return found
-    if not isinstance(found, GrainPreset) or not steps.isdecimal() or int(steps) < 1:
+    if not isinstance(found, GrainPreset) or not steps.isdecimal() or int(steps) < (0 if found.pretrained else 1):
         raise ValueError(f"preset {name!r}: use NAME or NAME@STEPS, the latter for our networks only")
     return replace(found, name=name, steps=int(steps))
 

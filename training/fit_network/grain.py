@@ -77,9 +77,14 @@ def fit(
     """Train on the scans ``indices`` and calibrate on those of them that are held back for it.
 
     With ``preset.folds`` none is held back: the calibration is fitted on scores of trainings that each left a fold out,
-    and the network is trained on all. ``start``: what the training goes on from instead of random weights.
+    and the network is trained on all. With no steps the network is taken as ``start`` has it, and all calibrate it.
+    ``start``: what the training goes on from instead of random weights.
     """
     labels = np.array([entry.label for entry in store.scans.manifest.scans], np.int64)
+    if preset.steps == 0:  # as it came: nothing is fitted but the calibration
+        network, _ = _trained(preset, store, indices, planes, seed, save, report, start)
+        platt = fit_platt(scores(network, store, indices), labels[list(indices)])
+        return Trained(network, platt, (), tuple(indices), ())
     if not preset.folds:
         fitted, validation = parted(indices, labels, preset.validation, seed)
         network, losses = _trained(preset, store, fitted, planes, seed, save, report, start)

@@ -123,7 +123,7 @@ GOING_ON = replace(OURS, rate=3e-4)
 
 #: Training on thousands of scans, and going on from there with those of a study.
 MANY = GrainPreset(
-    "", steps=8000, batch=24, width=32, validation=0.05, every=250, mirror=True, overlay=0.0, on_sample=0.9
+    "", steps=6000, batch=24, width=32, validation=0.05, every=250, mirror=True, overlay=0.0, on_sample=0.9
 )
 FEW = replace(MANY, steps=150, batch=12, every=25, folds=4, optimiser=GOING_ON, pretrained=True)
 #: Width of the lane's network: with it three graphs, golden vectors and manifest stay below 5 MB.
@@ -137,8 +137,9 @@ _OURS = (
     GrainPreset("study2-quick", steps=240, batch=12, crop=128, width=16),
     GrainPreset("lane-quick", steps=300, batch=12, crop=160, validation=0.2, pasted=0.5),
     *(replace(MANY, name=f"{kind}-{PRETRAINING}") for kind in ("study1", "study2")),
-    replace(MANY, name=f"lane-{PRETRAINING}", steps=6000, width=LANE_WIDTH),
-    *(replace(FEW, name=f"{kind}-pretrained") for kind in ("study1", "study2")),
+    replace(MANY, name=f"lane-{PRETRAINING}", steps=3500, width=LANE_WIDTH),
+    replace(FEW, name="study1-pretrained"),
+    replace(FEW, name="study2-pretrained", steps=500, folds=0, validation=0.2),
     replace(
         FEW,
         name="lane-pretrained",
