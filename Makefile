@@ -116,7 +116,7 @@ train: install
 	nice $(BIN)/python -m training.dataset study1 --seed 1070000 --scans 900 --per-scanner 10 --clutter 2 10 \
 	  --belt-mm-s 11.7 --map-only --out $(TRAIN)/windows
 	nice $(BIN)/python -m training.fit_network.pretrain lane --data $(TRAIN)/windows --out $(TRAIN)/start
-	nice $(BIN)/python -m training.dataset lane --scans 200 --per-scanner 4 --out $(TRAIN)/lane
+	nice $(BIN)/python -m training.dataset lane --scans 240 --per-scanner 4 --out $(TRAIN)/lane
 	nice $(BIN)/python -m training.fit_network lane-pretrained --data $(TRAIN)/lane --start $(TRAIN)/start \
 	  --out $(TRAIN)/network
 	nice $(BIN)/python -m training.dataset lane --seed 1290000 --scans 160 --per-scanner 1 --out $(TRAIN)/fusion
