@@ -9,18 +9,21 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edge.config import Config
-from edge.lane import Lane
+from edge.lane import Lane, LaneError
 from edge.messages import Verdict
 from tests.ports import free_port
 
 #: Generous: a test that waits this long has found a hang.
 PATIENCE_S = 90.0
+#: A calibration is tried so often.
+CALIBRATIONS = 3
 
 
 def small_config(state_dir: Path, **tables: dict[str, Any]) -> Config:
@@ -82,9 +85,11 @@ def bag(tag: str, seed: int, **more: Any) -> dict[str, Any]:
 def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """State directory of a lane calibrated once, through the same packets and devices as always."""
     state_dir = tmp_path_factory.mktemp("cal")
-    run = Run(small_config(state_dir), [])
-    with run.lane:
-        pass
+    # A machine that stalls longer than the tube's watchdog takes the beam down; whoever calibrates does it again then.
+    for _ in range(CALIBRATIONS):
+        run = Run(small_config(state_dir), [])
+        with suppress(LaneError), run.lane:
+            break
     assert run.lane.calibration_state() == "CALIBRATED", run.said
     return state_dir
 
