@@ -12,7 +12,10 @@ torch = pytest.importorskip("torch")
 
 from tests.training import tiny_dataset  # noqa: E402
 from training.dataset import Scans  # noqa: E402
-from training.fit_network import presets, pretrain, start, train  # noqa: E402
+from training.experiments.trainer import preset_of  # noqa: E402
+from training.fit_network import grain, presets, pretrain, start, train  # noqa: E402
+from training.fit_network.channels import planes_of  # noqa: E402
+from training.fit_network.inputs import Store  # noqa: E402
 
 TINY = presets.GrainPreset("tiny", steps=60, batch=6, crop=48, width=8, every=20, bf16=False, overlay=0.0)
 
@@ -46,6 +49,22 @@ def test_a_few_batches_suffice_for_what_was_learnt_before(scans: Scans, weights:
     blind = train(replace(short, pretrained=False), scans, split, 0)
     assert blind.metrics["brier"] > result.metrics["brier"]
     assert np.array_equal(result.scores, train(short, scans, split, 0, start=weights).scores)
+
+
+def test_without_steps_only_the_calibration_is_fitted(scans: Scans, weights: Path) -> None:
+    split = scans.manifest.splits[0]
+    taken = replace(TINY, steps=0, pretrained=True)
+    before = start.load(weights, "all")
+    trained = grain.fit(taken, Store(scans), split.train, planes_of("all"), 0, start=before)
+    assert trained.fitted == ()
+    assert trained.validation == split.train
+    for name, value in trained.network.state_dict().items():
+        assert torch.equal(value, before.state[name]), name
+    assert train(taken, scans, split, 0, start=weights).metrics["auc"] == 1.0
+    assert preset_of("study1-pretrained@0") == replace(presets.FEW, name="study1-pretrained@0", steps=0)
+    for wrong in ("study1@0", "study1-pretrained@-1", "study1-lite0-texture@3"):
+        with pytest.raises(ValueError, match=wrong):
+            preset_of(wrong)
 
 
 def test_weights_that_do_not_fit_or_know_the_scenes_are_refused(scans: Scans, weights: Path, tmp_path: Path) -> None:
