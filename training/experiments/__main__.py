@@ -17,9 +17,10 @@ from training.dataset import Scans
 from training.dataset.make import make
 from training.dataset.manifest import MANIFEST
 from training.dataset.recipes import STUDY1_SPLITS, recipe
+from training.experiments import pretrainings
 from training.experiments.coverage import by_coverage, coverage
 from training.experiments.leakage import shuffled
-from training.experiments.plan import TRUNKS, Experiment, Run, Study, plan
+from training.experiments.plan import TRUNKS, WITHOUT, Experiment, Run, Study, plan
 from training.experiments.report import page
 from training.experiments.results import as_json
 from training.experiments.runner import Finished, Trainer, execute, finished, wanted
@@ -27,7 +28,7 @@ from training.experiments.runner import Finished, Trainer, execute, finished, wa
 #: Splits of a quick experiment, and what it leaves out unless asked for.
 QUICK_SPLITS = 2
 NOT_QUICK = ("k_fold", "leave_one_out", "learning")
-#: End of the names of presets that go on from other weights; the same name without it does not.
+#: End of the names of presets that go on from other weights; the one named as the study does not.
 PRETRAINED = "-pretrained"
 #: Of the labels that mean nothing.
 SHUFFLE_SEED = 1
@@ -83,8 +84,11 @@ def _run(given: argparse.Namespace, trainer: Trainer | None) -> int:
     trunks = given.trunk or ["lite0"]
     splits = min(QUICK_SPLITS, given.splits) if given.quick else given.splits
     splits = min(splits, len(scans.manifest.splits))
-    scratch = ours.removesuffix(PRETRAINED) if ours.endswith(PRETRAINED) else None
-    experiments = plan(study, ours, trunks, splits, len(scans.split("train")), scratch)
+    scratch = study if ours.partition("@")[0].endswith(PRETRAINED) else None
+    if ours.startswith(pretrainings.SMALL):
+        experiments = pretrainings.plan(ours, splits)
+    else:
+        experiments = plan(study, ours, trunks, splits, len(scans.split("train")), scratch)
     if not given.report_only:
         chosen = _only(experiments, given.only, quick=given.quick)
         if trainer is None:
@@ -96,6 +100,7 @@ def _run(given: argparse.Namespace, trainer: Trainer | None) -> int:
             for run in wanted(chosen, [ours, *([scratch] if scratch else [])], trunks)
             if (given.match or "") in run.name
         ]
+        runs = [run for run in runs if run.preset != ours or not _lacks(run, given.start)]
         first, step = _share(given.share)
         runs = runs[first::step]
         execute(runs, _sets(study, scans, given), runs_folder, trainer, given.seed, _tell)
@@ -109,6 +114,17 @@ def _scans(study: Study, given: argparse.Namespace) -> Scans:
         print(f"no data set in {folder}: making one", file=sys.stderr)
         make(recipe(study, quick=given.quick), folder, workers=os.cpu_count() or 1)
     return _of(study, folder)
+
+
+def _lacks(run: Run, start: Path | None) -> bool:
+    """Whether a comparison cannot be made because nobody trained its weights; the study's own must be there."""
+    if start is None or not (run.start or run.channels not in ("all", WITHOUT)):
+        return False
+    path = start / run.start / f"{run.channels}.pt"
+    if path.is_file():
+        return False
+    print(f"not run: {run.name}, which goes on from {path}", file=sys.stderr)
+    return True
 
 
 def _share(text: str | None) -> tuple[int, int]:
@@ -168,7 +184,7 @@ def _write(study: Study, experiments: list[Experiment], scans: Scans, given: arg
 
 def _coverage(experiments: list[Experiment], runs: dict[str, Finished], scans: Scans) -> dict[str, Any]:
     """Answers by coverage, for every bar of the comparison with and without dark-field that was run."""
-    bars = next(one for one in experiments if one.name == "dark_field").bars
+    bars = [bar for one in experiments if one.name == "dark_field" for bar in one.bars]
     done = {bar.label: [runs[run.name] for run in bar.runs if run.name in runs] for bar in bars}
     if not any(done.values()):
         return {}
@@ -181,6 +197,7 @@ def _about(study: Study, scans: Scans, given: argparse.Namespace) -> dict[str, A
     packages = {name: version(name) for name in ("darklane", "numpy", "torch") if _there(name)}
     return {
         "study": study,
+        "preset_of_our_network": given.preset or study,
         "dataset_command": manifest.command,
         "dataset_sha256": manifest.sha256,
         "scene_seeds": f"{manifest.recipe.seed} to {manifest.recipe.seed + manifest.recipe.scans - 1}",

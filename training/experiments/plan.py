@@ -28,13 +28,17 @@ OURS: Final = "ours"
 SCRATCH: Final = "ours, not pretrained"
 #: Data sets of a study: its own; one of the same kind from other scene seeds; its own with labels dealt at random.
 DataName = Literal["own", "second", "shuffled"]
-#: Parts of the scans to train with in the learning curve.
+#: Parts of the scans to train with in the learning curve; batches of a pretrained network, by end of its preset's name.
 CURVE: Final = (0.125, 0.25, 0.5)
+BATCHES: Final = {"": "as the preset has it", "@0": "as it came", "@1500": "1500 batches"}
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training and test. ``timed``: nothing that earlier runs left behind is used, so that its time is honest."""
+    """One training and test. ``timed``: nothing that earlier runs left behind is used, so that its time is honest.
+
+    ``start``: subfolder of the weights that a pretrained preset goes on from.
+    """
 
     preset: str
     channels: str = "all"
@@ -42,12 +46,14 @@ class Run:
     part: str = "split-0"
     timed: bool = False
     data: DataName = "own"
+    start: str = ""
 
     @property
     def name(self) -> str:
         """Also the name of its file."""
         set_ = "" if self.data == "own" else f".{self.data}"
-        return f"{self.preset}.{self.channels}.{self.retrieval}.{self.part}{set_}"
+        start = f".{self.start}" if self.start else ""
+        return f"{self.preset}.{self.channels}.{self.retrieval}.{self.part}{set_}{start}"
 
 
 @dataclass(frozen=True)
@@ -79,15 +85,18 @@ def plan(
     be compared with.
     """
     made = _study1(ours, trunks[0], splits, scratch) if study == "study1" else _study2(ours, trunks[0], scratch)
-    return [*made, _learning(ours, training), _leakage(ours, splits if study == "study1" else 1)]
+    learning = _learning({OURS: ours, **({SCRATCH: scratch} if scratch else {})}, training)
+    return [*made, learning, _leakage(ours, splits if study == "study1" else 1)]
 
 
-def _learning(ours: str, training: int) -> Experiment:
+def _learning(presets: dict[str, str], training: int) -> Experiment:
     counts = [2 * round(part * training / 2) for part in CURVE]
-    few = [Bar(f"{OURS}, {count} scans", (Run(ours, part=f"some-{count}"),)) for count in counts]
-    whole = Bar(f"{OURS}, {training} scans", (Run(ours),))
+    bars: list[Bar] = []
+    for label, preset in presets.items():
+        bars.append(Bar(f"{label}, {training} scans", (Run(preset),)))
+        bars += [Bar(f"{label}, {count} scans", (Run(preset, part=f"some-{count}"),)) for count in reversed(counts)]
     note = "Split 0, trained with a part of its scans."
-    return Experiment("learning", "Learning curve", note, (whole, *reversed(few)))
+    return Experiment("learning", "Learning curve", note, tuple(bars))
 
 
 def _leakage(ours: str, splits: int) -> Experiment:
@@ -103,27 +112,30 @@ def _leakage(ours: str, splits: int) -> Experiment:
     return Experiment("leakage", "Other scenes, and labels without meaning", note, bars)
 
 
-def _over_splits(splits: int, preset: str, channels: str = "all", retrieval: RetrievalName = "map") -> tuple[Run, ...]:
-    return tuple(Run(preset, channels, retrieval, f"split-{k}") for k in range(splits))
+def over_splits(
+    splits: int, preset: str, channels: str = "all", retrieval: RetrievalName = "map", start: str = ""
+) -> tuple[Run, ...]:
+    """Runs on the first ``splits`` random splits."""
+    return tuple(Run(preset, channels, retrieval, f"split-{k}", start=start) for k in range(splits))
 
 
 def _study1(ours: str, trunk: str, splits: int, scratch: str | None) -> list[Experiment]:
     def paper(trunk: str, layers: int, loss: str, channels: str = "all", more: str = "") -> tuple[Run, ...]:
-        return _over_splits(splits, f"study1-{trunk}-fc{layers}-{loss}{more}", channels)
+        return over_splits(splits, f"study1-{trunk}-fc{layers}-{loss}{more}", channels)
 
     named = f"{TRUNKS[trunk]}, 1 FC, hinge"
     best = paper(trunk, 1, "hinge")
-    mine = _over_splits(splits, ours)
+    mine = over_splits(splits, ours)
     alone: list[Bar] = []
     alone_without: list[Bar] = []
     if scratch:
-        alone = [Bar(SCRATCH, _over_splits(splits, scratch))]
-        alone_without = [Bar(f"{SCRATCH}, without", _over_splits(splits, scratch, WITHOUT))]
+        alone = [Bar(SCRATCH, over_splits(splits, scratch))]
+        alone_without = [Bar(f"{SCRATCH}, without", over_splits(splits, scratch, WITHOUT))]
     fig3 = [
         Bar(f"{TRUNKS[name]}, {layers} FC, {loss}", paper(name, layers, loss))
         for name, layers, loss in product(TRUNKS, (1, 2, 3), LOSSES)
     ]
-    fig3 += [Bar(f"{TRUNKS[name]}, texture", _over_splits(splits, f"study1-{name}-texture")) for name in TRUNKS]
+    fig3 += [Bar(f"{TRUNKS[name]}, texture", over_splits(splits, f"study1-{name}-texture")) for name in TRUNKS]
     folds = [f"fold-{k}" for k in range(FOLDS)]
     return [
         Experiment(
@@ -135,8 +147,8 @@ def _study1(ours: str, trunk: str, splits: int, scratch: str | None) -> list[Exp
             "dark_field", "With and without dark-field",
             "Without: attenuation and offset of both bins only; refraction is left out too.",
             (
-                Bar(OURS, mine), Bar(f"{OURS}, without", _over_splits(splits, ours, WITHOUT)),
-                Bar(f"{OURS}, without refraction only", _over_splits(splits, ours, "no-refraction")),
+                Bar(OURS, mine), Bar(f"{OURS}, without", over_splits(splits, ours, WITHOUT)),
+                Bar(f"{OURS}, without refraction only", over_splits(splits, ours, "no-refraction")),
                 *alone, *alone_without,
                 Bar(named, best), Bar(f"{named}, without", paper(trunk, 1, "hinge", WITHOUT)),
             ),
@@ -144,7 +156,7 @@ def _study1(ours: str, trunk: str, splits: int, scratch: str | None) -> list[Exp
         Experiment(
             "roc", "Receiver operating curves", "Scores of all splits together.",
             (
-                Bar(OURS, mine), Bar(f"{OURS}, without dark-field", _over_splits(splits, ours, WITHOUT)),
+                Bar(OURS, mine), Bar(f"{OURS}, without dark-field", over_splits(splits, ours, WITHOUT)),
                 Bar(named, best), Bar(f"{named}, without dark-field", paper(trunk, 1, "hinge", WITHOUT)),
             ), "roc",
         ),
@@ -163,11 +175,15 @@ def _study1(ours: str, trunk: str, splits: int, scratch: str | None) -> list[Exp
         ),
         Experiment(
             "leave_one_out", "Materials never seen in training",
-            "Tested on every scan of the material, and on the other label's scans of split 0.",
-            tuple(Bar(f"{name} left out", (Run(ours, part=f"without-{name}"),)) for name in (*EXPLOSIVES, *HARMLESS)),
+            "Tested on every scan of the material, and on the other label's scans of split 0. Our network without "
+            "pretraining, in which it would have met the material.",
+            tuple(
+                Bar(f"{name} left out", (Run(scratch or ours, part=f"without-{name}"),))
+                for name in (*EXPLOSIVES, *HARMLESS)
+            ),
         ),
         _retrievals(ours, splits, named, best),
-        _bins(ours, splits),
+        bins(ours, splits),
     ]  # fmt: skip
 
 
@@ -187,6 +203,10 @@ def _study2(ours: str, trunk: str, scratch: str | None) -> list[Experiment]:
         for name, (words, channels) in product(TRUNKS, pairs)
     )
     folds = tuple(Run(ours, part=f"fold-{k}") for k in range(FOLDS))
+    longer: list[Experiment] = []
+    if scratch and "@" not in ours:
+        bars = tuple(Bar(f"{OURS}, {words}", timed(f"{ours}{end}")) for end, words in BATCHES.items())
+        longer = [Experiment("batches", "Learning curve over batches", "Each on all scans to train with.", bars)]
     return [
         Experiment(
             "table1", "Held-out scans (Table 1)",
@@ -196,7 +216,8 @@ def _study2(ours: str, trunk: str, scratch: str | None) -> list[Experiment]:
         Experiment("supplementary1", "Standard networks (Supplementary Table 1)", "", standard),
         Experiment("k_fold", f"{FOLDS}-fold cross-validation within the training part", "", (Bar(OURS, folds),)),
         _retrievals(ours, 1, named, (Run(split),)),
-        _bins(ours, 1),
+        bins(ours, 1),
+        *longer,
     ]  # fmt: skip
 
 
@@ -205,19 +226,22 @@ def _retrievals(ours: str, splits: int, named: str, best: tuple[Run, ...]) -> Ex
     return Experiment(
         "retrieval", "Retrieval with prior (`map`) and as printed in the paper (`paper`)", "",
         (
-            Bar(f"{OURS}, map", _over_splits(splits, ours)),
-            Bar(f"{OURS}, paper", _over_splits(splits, ours, "all", "paper")),
+            Bar(f"{OURS}, map", over_splits(splits, ours)),
+            Bar(f"{OURS}, paper", over_splits(splits, ours, "all", "paper")),
             Bar(f"{named}, map", best), Bar(f"{named}, paper", on_paper),
         ),
     )  # fmt: skip
 
 
-def _bins(ours: str, splits: int) -> Experiment:
+def bins(ours: str, splits: int, start: str = "") -> Experiment:
+    """One energy bin and two, each with and without dark-field."""
     sets = {
         "two bins": "all",
         "one bin": "one-bin",
         "two bins, without dark-field": WITHOUT,
         "one bin, without dark-field": "one-bin-no-dark-field",
     }
-    bars = tuple(Bar(f"{OURS}, {words}", _over_splits(splits, ours, channels)) for words, channels in sets.items())
+    bars = tuple(
+        Bar(f"{OURS}, {words}", over_splits(splits, ours, channels, start=start)) for words, channels in sets.items()
+    )
     return Experiment("bins", "One energy bin and two", "One bin: the lower.", bars)

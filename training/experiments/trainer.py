@@ -13,6 +13,7 @@ from training.experiments.runner import Outcome, Trainer
 from training.fit_network import machine, train
 from training.fit_network.loop import Report
 from training.fit_network.presets import GrainPreset, Preset, preset
+from training.fit_network.train import Kept
 
 
 def preset_of(name: str) -> Preset:
@@ -39,6 +40,7 @@ def trainer(
     ``loaders``: processes that prepare batches; any number gives the same ones.
     """
     machine.use_loaders(loaders)
+    kept: Kept = {}
 
     def made(run: Run, scans: Scans, split: Split, seed: int, keep: Path) -> Outcome:
         checkpoint = keep / f"{run.name}.pt"
@@ -51,7 +53,8 @@ def trainer(
             run.channels,
             retrieval=run.retrieval,
             weights=weights,
-            start=start,
+            start=start / run.start if start and run.start else start,
+            kept=None if run.timed else kept,
             # Planes of the whole data set lie beside it; a timed run makes everything itself.
             cache=keep / "planes" if run.timed else None,
             save=checkpoint,

@@ -73,17 +73,19 @@ def fit(
     save: Path | None = None,
     report: loop.Report | None = None,
     start: Start | None = None,
+    known: dict[int, float] | None = None,
 ) -> Trained:
     """Train on the scans ``indices`` and calibrate on those of them that are held back for it.
 
     With ``preset.folds`` none is held back: the calibration is fitted on scores of trainings that each left a fold out,
     and the network is trained on all. With no steps the network is taken as ``start`` has it, and all calibrate it.
-    ``start``: what the training goes on from instead of random weights.
+    ``start``: what the training goes on from instead of random weights. ``known``: scores of ``start`` itself by scan,
+    which are used and added to where it is taken as it came.
     """
     labels = np.array([entry.label for entry in store.scans.manifest.scans], np.int64)
     if preset.steps == 0:  # as it came: nothing is fitted but the calibration
         network, _ = _trained(preset, store, indices, planes, seed, save, report, start)
-        platt = fit_platt(scores(network, store, indices), labels[list(indices)])
+        platt = fit_platt(scores(network, store, indices, known), labels[list(indices)])
         return Trained(network, platt, (), tuple(indices), ())
     if not preset.folds:
         fitted, validation = parted(indices, labels, preset.validation, seed)
@@ -195,10 +197,14 @@ def judge(network: GrainNet, planes: F32) -> tuple[F32, float]:
     return made, float(score[0, 0])
 
 
-def scores(network: GrainNet, store: Store, indices: Sequence[int]) -> F64:
-    """Raw scores (logits) of whole scans (n,)."""
+def scores(network: GrainNet, store: Store, indices: Sequence[int], known: dict[int, float] | None = None) -> F64:
+    """Raw scores (logits) of whole scans (n,). ``known``: those of this network by scan, used and added to."""
     network.eval()
-    return np.array([judge(network, store[index].chosen(network.planes))[1] for index in indices], np.float64)
+    known = {} if known is None else known
+    for index in indices:
+        if index not in known:
+            known[index] = judge(network, store[index].chosen(network.planes))[1]
+    return np.array([known[index] for index in indices], np.float64)
 
 
 def localisation(heat: F32, mask: U8) -> dict[str, float]:

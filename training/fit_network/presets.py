@@ -126,6 +126,8 @@ MANY = GrainPreset(
     "", steps=6000, batch=24, width=32, validation=0.05, every=250, mirror=True, overlay=0.0, on_sample=0.9
 )
 FEW = replace(MANY, steps=150, batch=12, every=25, folds=4, optimiser=GOING_ON, pretrained=True)
+#: Training on hundreds of scans in minutes on one core, to compare sets of planes, data sets and materials with.
+SMALL = replace(MANY, steps=1200, batch=12, width=24)
 #: Width of the lane's network: with it three graphs, golden vectors and manifest stay below 5 MB.
 LANE_WIDTH = 28
 
@@ -138,7 +140,9 @@ _OURS = (
     GrainPreset("lane-quick", steps=300, batch=12, crop=160, validation=0.2, pasted=0.5),
     *(replace(MANY, name=f"{kind}-{PRETRAINING}") for kind in ("study1", "study2")),
     replace(MANY, name=f"lane-{PRETRAINING}", steps=3500, width=LANE_WIDTH),
+    replace(SMALL, name=f"study1-small-{PRETRAINING}"),
     replace(FEW, name="study1-pretrained"),
+    replace(FEW, name="study1-small-pretrained", width=SMALL.width),
     replace(FEW, name="study2-pretrained", steps=500, folds=0, validation=0.2),
     replace(
         FEW,

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from training import dataset
+from training.dataset import Scans
 from training.fit_network import grain, loop, machine, start
 from training.fit_network.channels import CHANNELS, planes_of
 from training.fit_network.inputs import Store
@@ -22,13 +23,15 @@ from training.fit_network.presets import PRETRAINING, GrainPreset, preset
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m training.fit_network.pretrain", description=__doc__)
-    parser.add_argument("kind", choices=("study1", "study2", "lane"))
+    parser.add_argument("kind", choices=("study1", "study1-small", "study2", "lane"))
     parser.add_argument("--data", type=Path, required=True, help="folder of the data set")
     parser.add_argument("--out", type=Path, required=True, help="folder of the weights, one file per set of channels")
     parser.add_argument("--channels", choices=tuple(CHANNELS), default="all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="results are the same only for the same number")
     parser.add_argument("--steps", type=int, help="fewer or more than the preset has")
+    parser.add_argument("--scans", type=int, help="only the first so many of the data set")
+    parser.add_argument("--without", metavar="MATERIAL", help="leave out the scans of a material")
     parser.add_argument("--loaders", type=int, help="processes that prepare batches; any number gives the same ones")
     parser.add_argument("--start", type=Path, help="folder of weights to go on from in turn")
     given = parser.parse_args(arguments)
@@ -39,19 +42,32 @@ def main(arguments: list[str] | None = None) -> int:
     if given.steps:
         chosen = replace(chosen, steps=given.steps)
     scans = dataset.open(given.data)
-    everything = range(len(scans.manifest.scans))
+    learnt = _chosen(scans, given.scans, given.without)
     save = given.out / f"{given.channels}.training.pt"
     before = start.load(given.start, given.channels) if given.start else None
     store = Store(scans)
     store.prepare(os.cpu_count() or 1)
-    trained = grain.fit(chosen, store, everything, planes_of(given.channels), given.seed, save, _say, before)
+    trained = grain.fit(chosen, store, learnt, planes_of(given.channels), given.seed, save, _say, before)
     seeds = [entry.seed for entry in scans.manifest.scans]
     ranges = (*(before.seeds if before else ()), (min(seeds), max(seeds)))
     path = given.out / f"{given.channels}.pt"
-    start.save(path, trained.network, ranges, scans.manifest.sha256)
+    left_out = f" without {given.without}" if given.without else ""
+    note = f"{len(learnt)} scans{left_out}, {chosen.steps} batches of {chosen.batch}, seed {given.seed}"
+    start.save(path, trained.network, ranges, scans.manifest.sha256, note)
     save.unlink()
     print(path)
     return 0
+
+
+def _chosen(scans: Scans, count: int | None, without: str | None) -> list[int]:
+    """Scans to learn from. ValueError for a count or a material that the data set does not have."""
+    entries = scans.manifest.scans
+    if count is not None and not 1 <= count <= len(entries):
+        raise ValueError(f"--scans {count}: {scans.folder} has {len(entries)}; use 1 to {len(entries)}")
+    known = sorted({entry.material for entry in entries if entry.material})
+    if without is not None and without not in known:
+        raise ValueError(f"--without {without}: {scans.folder} has no such material; use one of {', '.join(known)}")
+    return [k for k, entry in enumerate(entries[:count]) if without is None or entry.material != without]
 
 
 def _say(progress: loop.Progress) -> None:

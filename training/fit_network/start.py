@@ -44,11 +44,11 @@ class Start:
         network.load_state_dict(self.state)
 
 
-def save(path: Path, network: GrainNet, seeds: Ranges, data: str) -> None:
-    """Write ``network``; ``data``: hash of the data set that it was trained on."""
+def save(path: Path, network: GrainNet, seeds: Ranges, data: str, note: str = "") -> None:
+    """Write ``network``; ``data``: hash of the data set that it was trained on; ``note``: what of it, and how long."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".part")
-    about = {"planes": list(network.planes), "width": network.width, "data": data}
+    about = {"planes": list(network.planes), "width": network.width, "data": data, "note": note}
     about["seeds"] = [list(pair) for pair in seeds]
     torch.save(about | {"network": {name: value.cpu() for name, value in network.state_dict().items()}}, partial)
     partial.replace(path)
@@ -68,7 +68,8 @@ def load(folder: Path, channels: str, scans: Scans | None = None) -> Start:
         scenes = " and ".join(f"{first} to {last}" for first, last in seeds)
         planes, width = tuple(str(name) for name in found["planes"]), int(found["width"])
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        source = Weights(f"our network trained on simulated scenes {scenes}, data set {found['data']}", digest)
+        note = f", {found['note']}" if found.get("note") else ""
+        source = Weights(f"our network trained on simulated scenes {scenes}, data set {found['data']}{note}", digest)
         state = dict(found["network"])
     except Exception as error:  # torch raises many kinds
         raise StartError(f"{path}: cannot be gone on from ({error}); make it again") from error

@@ -20,6 +20,9 @@ from training.fit_network.result import Result
 from training.fit_network.start import load
 from training.networks.weights import Weights
 
+#: Raw scores of scans, by hash of the weights, folder of the planes, and number of the scan.
+Kept = dict[tuple[str, str], dict[int, float]]
+
 
 def train(
     preset: str | Preset,
@@ -34,13 +37,15 @@ def train(
     cache: Path | None = None,
     save: Path | None = None,
     report: loop.Report | None = None,
+    kept: Kept | None = None,
 ) -> Result:
     """Train ``preset`` on ``split.train`` of ``scans`` and judge ``split.test`` (indices in the whole data set).
 
     ``channels``: a set of :data:`training.fit_network.channels.CHANNELS`; ``retrieval``: which of a scan's images;
     ``weights``: file or folder of the trunk's (the paper's networks only); ``start``: folder of what a pretrained
     preset goes on from; ``cache``: folder of planes and features, by default inside the data set; ``save``: file of the
-    checkpoint that an interrupted training continues from.
+    checkpoint that an interrupted training continues from; ``kept``: scores of weights that are taken as they came, for
+    the next call: they are the same in every split.
     ValueError for unknown names, or a split whose parts overlap.
     """
     chosen = preset_of(preset) if isinstance(preset, str) else preset
@@ -55,9 +60,12 @@ def train(
         if chosen.pretrained and start is None:
             raise ValueError(f"preset {chosen.name}: goes on from other weights; give their folder (--start)")
         before = load(start, channels, scans) if chosen.pretrained and start else None
-        trained = grain.fit(chosen, store, split.train, planes, seed, save, report, before)
+        known: dict[int, float] | None = None
+        if kept is not None and before and chosen.steps == 0:
+            known = kept.setdefault((before.source.sha256, str(store.folder)), {})
+        trained = grain.fit(chosen, store, split.train, planes, seed, save, report, before, known)
         fitted = time.monotonic()
-        scores = trained.platt.probability(grain.scores(trained.network, store, split.test))
+        scores = trained.platt.probability(grain.scores(trained.network, store, split.test, known))
         source = before.source if before else Weights(f"none: random, seed {seed}")
     else:
         fit = paper.fit(chosen, store, split.train, planes, seed, weights, save, report)

@@ -1,0 +1,74 @@
+"""What is run to compare small pretrainings of our network with each other.
+
+All are judged alike: as they came, on scenes and a scanner that none of them has met.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from training.dataset.scenes import EXPLOSIVES, HARMLESS
+from training.experiments.plan import OURS, WITHOUT, Bar, Experiment, Run, bins, over_splits
+
+#: Beginning of the preset's name.
+SMALL: Final = "study1-small"
+#: Subfolders of the weights: another seed; a short training; a short one without a material; fewer scans.
+AGAIN: Final = "seed-1"
+SHORT_STEPS: Final = 500
+SHORT: Final = f"batches-{SHORT_STEPS}"
+FEWER: Final = {
+    "scans-300": "300 scans (30 scanners)",
+    "scans-150": "150 scans (15 scanners)",
+    "scans-60": "60 scans (6 scanners)",
+}
+SHORTER: Final = {SHORT: f"{SHORT_STEPS} batches", "batches-250": "250 batches"}
+
+
+def plan(ours: str, splits: int) -> list[Experiment]:
+    """All experiments with the preset ``ours``."""
+    return [
+        *_bins(ours, splits, "", ""),
+        *_bins(ours, splits, AGAIN, " (trainings of another seed)"),
+        Experiment(
+            "refraction", "Without refraction", "",
+            (
+                Bar(OURS, over_splits(splits, ours)),
+                Bar(f"{OURS}, without refraction only", over_splits(splits, ours, "no-refraction")),
+            ),
+        ),
+        _sizes(ours, splits),
+        Experiment(
+            "leave_one_out", "Materials never seen in training",
+            "Tested on every scan of the material, and on the other label's scans of split 0. Trainings of "
+            f"{SHORT_STEPS} batches; neither weights nor calibration have seen the material that is left out. Learnt: "
+            "the calibration has not seen it, the weights have.",
+            tuple(
+                Bar(f"{name} {words}", (Run(ours, part=f"without-{name}", start=start),))
+                for name in (*EXPLOSIVES, *HARMLESS)
+                for words, start in (("left out", f"without-{name}"), ("learnt", SHORT))
+            ),
+        ),
+    ]  # fmt: skip
+
+
+def _bins(ours: str, splits: int, start: str, words: str) -> list[Experiment]:
+    both = bins(ours, splits, start)
+    one = tuple(bar for bar in both.bars if bar.runs[0].channels.startswith("one-bin"))
+    end = f"_{start}" if start else ""
+    return [
+        replace(both, name=both.name + end, title=both.title + words),
+        Experiment(f"one_bin{end}", f"One energy bin: what dark-field is worth{words}", "", one),
+    ]
+
+
+def _sizes(ours: str, splits: int) -> Experiment:
+    bars = []
+    for channels, more in (("all", ""), (WITHOUT, ", without dark-field")):
+        bars.append(Bar(f"{OURS}{more}", over_splits(splits, ours, channels)))
+        for start, words in FEWER.items():
+            bars.append(Bar(f"{OURS}{more}, {words}", over_splits(splits, ours, channels, start=start)))
+    for start, words in SHORTER.items():
+        bars.append(Bar(f"{OURS}, {words}", over_splits(splits, ours, start=start)))
+    note = "Fewer scans and scanners, or fewer batches, than the first row's."
+    return Experiment("pretraining", "Learning curve of the pretraining", note, tuple(bars))
