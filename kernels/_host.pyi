@@ -88,6 +88,20 @@ def retrieve_stepped(
     threads: int,
     isa: str,
 ) -> None: ...
+def network_planes(
+    *,
+    images: F32,
+    sigma: F32,
+    flags: U16,
+    logarithms: F32,
+    logarithmic: U8,
+    limits: F32,
+    floor: float,
+    unusable: int,
+    planes: F32,
+    isa: str,
+) -> None: ...
+def pack_rows(*, memory: F32, width: int, kept: int, narrow: int) -> None: ...
 def retrieve_sinusoid(
     *,
     samples: F32,

@@ -7,88 +7,115 @@ whole bag. Only the first and the last tile touch a border, which is the bag's o
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from scipy import ndimage
 
 from edge.inference.manifest import Pooling
 from edge.inference.runtime import Runtime
+from kernels.network_planes import pack_rows
 from kernels.types import F32
 
 #: Columns of heat that one run adds, in pixels; rounded up to whole cells. Fewer: more is computed twice in the halos;
 #: more: more is left to do when the bag ends.
 TILE = 256
 
-#: Tiles of bags that have ended, for those to come: fresh memory costs as much as the copying.
-Buffers = list[tuple[F32, F32]]
+#: Memory of bags that have ended, for those to come: fresh memory costs as much as a copy.
+Buffers = list[F32]
+
+#: Tiles of a bag until its memory begins anew; what they need beyond one tile is little.
+_MOVES = 16
+#: Bytes: planes that begin and go on with whole cache lines are written without reading what was there.
+_LINE = 64
 
 
 class HeatStream:
-    """Heat of one bag. ``rows``, ``halo``, ``tile`` in pixels; whole cells are filled up with zeros: not valid."""
+    """Heat of one bag. ``rows``, ``halo``, ``tile`` in pixels; whole cells are filled up with zeros: not valid.
+
+    Tiles overlap, and are parts of one memory that overlap as well. Where the next tile begins ``step`` floats after
+    this one, its pixel (plane, row, column) lies where (plane, row, column + step) of this one does: what both share is
+    in its place, and new columns come where those lie that are not needed any more. Nothing is copied.
+    """
 
     def __init__(
         self, runtime: Runtime, rows: int, stride: int, halo: int, tile: int = TILE, spare: Buffers | None = None
     ) -> None:
         self._runtime, self._stride, self._halo = runtime, stride, halo
         self._spare = [] if spare is None else spare
-        self._rows = -(-rows // stride) * stride
-        self._width = -(-tile // stride) * stride + 2 * halo
-        #: Two tiles that take turns: columns are written once, to where the runtime reads them.
-        self._tiles: tuple[F32, F32] | None = None
+        self._step = -(-tile // stride) * stride
+        #: Of a tile: (1, planes, rows, columns).
+        self._shape = (1, 0, -(-rows // stride) * stride, self._step + 2 * halo)
+        self._filled_rows = rows
+        self._memory: F32 | None = None
+        #: The tile within the memory, and its first float there.
+        self._tile: F32 = np.zeros(self._shape, np.float32)
+        self._start = 0
         #: First column of the tile, how many columns it has, and the first one whose heat is still wanted.
         self._first = self._held = self._wanted = 0
         self._done: list[F32] = []
 
-    def room(self, planes: int, rows: int, columns: int) -> F32:
+    def room(self, planes: int, columns: int) -> F32:
         """Where the next columns go: a view (planes, rows, at most ``columns``), to be told :meth:`filled`."""
-        if self._tiles is None:
-            self._tiles = self._buffers((1, planes, self._rows, self._width), rows)
-        return self._tiles[0][0, :, :rows, self._held : min(self._width, self._held + columns)]
+        if self._memory is None:
+            self._shape = (1, planes, *self._shape[2:])
+            self._memory = self._take(math.prod(self._shape) + _MOVES * self._step)
+            self._place(0, 0)
+        until = min(self._shape[3], self._held + columns)
+        return self._tile[0, :, : self._filled_rows, self._held : until]
 
     def filled(self, columns: int) -> None:
         """So many more columns are there; a tile that is full is run."""
-        assert self._tiles is not None
         self._held += columns
-        if self._held < self._width:
+        width, overlap = self._shape[3], 2 * self._halo
+        if self._held < width:
             return
-        tile, next_ = self._tiles
-        self._run(tile, self._width - self._halo)
-        overlap = 2 * self._halo
-        next_[..., :overlap] = tile[..., self._width - overlap :]
-        self._first, self._held = self._first + self._width - overlap, overlap
-        self._tiles = (next_, tile)
+        self._run(self._tile, width - self._halo)
+        self._first, self._held = self._first + self._step, overlap
+        if self._start < _MOVES * self._step:
+            self._place(self._start + self._step, overlap)
+        else:
+            shared = self._tile[..., self._step :].copy()
+            self._place(0, overlap)
+            self._tile[..., :overlap] = shared
 
     def add(self, planes: F32) -> None:
         """Take the next columns (C, rows, n), and run every tile that is full."""
         taken = 0
         while taken < planes.shape[2]:
-            room = self.room(planes.shape[0], planes.shape[1], planes.shape[2] - taken)
+            room = self.room(planes.shape[0], planes.shape[2] - taken)
             room[...] = planes[..., taken : taken + room.shape[2]]
             taken += room.shape[2]
             self.filled(room.shape[2])
 
     def finish(self) -> F32:
         """Heat of the whole bag (cells of rows, cells of columns)."""
-        if self._tiles is not None and self._wanted < self._first + self._held:
-            width = -(-self._held // self._stride) * self._stride
-            last = np.zeros((*self._tiles[0].shape[:3], width), np.float32)
-            last[..., : self._held] = self._tiles[0][..., : self._held]
-            self._run(last, width)
-        if self._tiles is not None:
-            self._spare.append(self._tiles)
-            self._tiles = None
+        if self._memory is not None:
+            if self._wanted < self._first + self._held:
+                width = -(-self._held // self._stride) * self._stride
+                pack_rows(self._tile.reshape(-1), self._shape[3], self._held, width)
+                last = (*self._shape[:3], width)
+                self._run(self._tile.reshape(-1)[: math.prod(last)].reshape(last), width)
+            self._spare.append(self._memory)
+            self._memory = None
         if not self._done:
-            return np.zeros((self._rows // self._stride, 0), np.float32)
+            return np.zeros((self._shape[2] // self._stride, 0), np.float32)
         return np.concatenate(self._done, axis=1)
 
-    def _buffers(self, shape: tuple[int, ...], rows: int) -> tuple[F32, F32]:
-        """Two tiles of an earlier bag, or new ones; below ``rows`` they are zero."""
+    def _take(self, floats: int) -> F32:
+        """Memory of an earlier bag, or new."""
         while self._spare:
-            tiles = self._spare.pop()
-            if tiles[0].shape == shape:
-                for tile in tiles:
-                    tile[:, :, rows:] = 0
-                return tiles
-        return np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+            memory = self._spare.pop()
+            if memory.size == floats:
+                return memory
+        return aligned_zeros(floats)
+
+    def _place(self, start: int, kept: int) -> None:
+        """Begin a tile at float ``start`` of the memory; rows that fill cells are zero beyond its ``kept`` columns."""
+        assert self._memory is not None
+        self._start = start
+        self._tile = self._memory[start : start + math.prod(self._shape)].reshape(self._shape)
+        self._tile[:, :, self._filled_rows :, kept:] = 0
 
     def _run(self, tile: F32, until: int) -> None:
         """Add the heat of what is still wanted of ``tile``, as far as its column ``until``."""
@@ -96,6 +123,13 @@ class HeatStream:
         cells = slice((self._wanted - self._first) // self._stride, until // self._stride)
         self._done.append(heat[0, 0, :, cells])
         self._wanted = self._first + until
+
+
+def aligned_zeros(floats: int) -> F32:
+    """New memory that begins with a cache line."""
+    memory = np.zeros(floats + _LINE // 4, np.float32)
+    gap = -memory.ctypes.data % _LINE // memory.itemsize
+    return memory[gap : gap + floats]
 
 
 def widest(halo: int, stride: int) -> int:

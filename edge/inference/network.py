@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -44,19 +45,22 @@ class Network:
 
     def feed(self, stream: HeatStream, tile: Tile, stack: F32 | None = None) -> None:
         """Give ``stream`` the next columns; ``stack``: their :data:`PLANES`, where somebody needed them already."""
-        everything = np.array_equal(self.wanted, np.arange(len(PLANES)))
-        if stack is None and everything:
+        if stack is None and self._all_planes:
             # Planes are made where the runtime will read them.
-            done, (rows, columns) = 0, tile.flags.shape[1:]
+            done, columns = 0, tile.flags.shape[2]
             while done < columns:
-                room = stream.room(len(PLANES), rows, columns - done)
+                room = stream.room(len(PLANES), columns - done)
                 part = slice(done, done + room.shape[2])
                 planes(tile.images[..., part], tile.sigma[..., part], tile.flags[..., part], out=room)
                 done += room.shape[2]
                 stream.filled(room.shape[2])
             return
         stack = planes(tile.images, tile.sigma, tile.flags) if stack is None else stack
-        stream.add(stack if everything else stack[self.wanted])
+        stream.add(stack if self._all_planes else stack[self.wanted])
+
+    @cached_property
+    def _all_planes(self) -> bool:
+        return np.array_equal(self.wanted, np.arange(len(PLANES)))
 
     @property
     def manifest(self) -> Manifest:

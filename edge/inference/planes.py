@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge.inference.tiles import FLOOR, usable
+from edge.inference.tiles import FLOOR, UNUSABLE
+from kernels.network_planes import fill_planes
 from kernels.types import F32, U16
 
 BINS = ("low", "high")
@@ -27,7 +28,8 @@ PLANES: tuple[str, ...] = (
     *(f"{value} {bin_}{of}" for value in VALUES for bin_ in BINS for of in ("", " sd")),
     VALID,
 )
-_LOGARITHMS = ("attenuation", "offset_attenuation")
+_LIMITS = np.array(list(VALUES.values()), np.float32)
+_LOGARITHMIC = np.array([value.endswith("attenuation") for value in VALUES], np.uint8)
 
 
 def planes(images: F32, sigma: F32, flags: U16, out: F32 | None = None) -> F32:
@@ -38,18 +40,15 @@ def planes(images: F32, sigma: F32, flags: U16, out: F32 | None = None) -> F32:
     expected = (len(VALUES), len(BINS), *images.shape[2:])
     if images.shape != expected or sigma.shape != expected or flags.shape != expected[1:]:
         raise ValueError(f"images {images.shape}, sigma {sigma.shape}, flags {flags.shape}: {expected} expected")
-    valid = usable(images, sigma, flags).all(0)
-    invalid = ~valid
     made = np.empty((len(PLANES), *images.shape[2:]), np.float32) if out is None else out
-    for channel, (name, (least, most)) in enumerate(VALUES.items()):
-        for index in range(len(BINS)):
-            value, sd = images[channel, index], sigma[channel, index]
-            if name in _LOGARITHMS:
-                linear = np.maximum(value, np.float32(FLOOR))  # NaN stays NaN and is masked below
-                value, sd = -np.log(linear), sd / linear
-            first = 2 * (len(BINS) * channel + index)
-            np.clip(value, np.float32(least), np.float32(most), out=made[first])
-            np.clip(sd, np.float32(0), np.float32(most), out=made[first + 1])
-    made[-1] = 1
-    np.copyto(made, np.float32(0), where=invalid)
+    fill_planes(
+        images,
+        sigma,
+        flags,
+        made,
+        limits=_LIMITS,
+        logarithmic=_LOGARITHMIC,
+        floor=FLOOR,
+        unusable=int(UNUSABLE),
+    )
     return made

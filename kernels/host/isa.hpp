@@ -1,6 +1,7 @@
 // What each instruction set's build of the kernels offers to the module.
 #pragma once
 #include "acquisition.hpp"
+#include "network_planes.hpp"
 
 #include <cstdint>
 
@@ -72,6 +73,7 @@ struct Kernels {
     void (*correct_frames)(const CorrectJob&);
     void (*retrieve_stepped)(const SteppedJob&);
     void (*retrieve_sinusoid)(const SinusoidJob&);
+    void (*network_planes)(const NetworkPlanesJob&);
 };
 
 extern const Kernels baseline;

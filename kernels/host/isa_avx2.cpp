@@ -3,6 +3,7 @@
 #define DARKLANE_LANES 8
 #include "acquisition_lanes.hpp"
 #include "images_lanes.hpp"
+#include "network_planes_lanes.hpp"
 #include "phase_sums_lanes.hpp"
 #include "retrieve_lanes.hpp"
 
@@ -15,5 +16,6 @@ const Kernels avx2 = {"avx2",
     darklane_avx2::correct_frames,
     darklane_avx2::retrieve_stepped,
     darklane_avx2::retrieve_sinusoid,
+    darklane_avx2::network_planes,
 };
 }

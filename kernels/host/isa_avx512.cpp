@@ -3,6 +3,7 @@
 #define DARKLANE_LANES 16
 #include "acquisition_lanes.hpp"
 #include "images_lanes.hpp"
+#include "network_planes_lanes.hpp"
 #include "phase_sums_lanes.hpp"
 #include "retrieve_lanes.hpp"
 
@@ -15,5 +16,6 @@ const Kernels avx512 = {"avx512",
     darklane_avx512::correct_frames,
     darklane_avx512::retrieve_stepped,
     darklane_avx512::retrieve_sinusoid,
+    darklane_avx512::network_planes,
 };
 }

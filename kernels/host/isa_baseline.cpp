@@ -3,6 +3,7 @@
 #define DARKLANE_LANES 4
 #include "acquisition_lanes.hpp"
 #include "images_lanes.hpp"
+#include "network_planes_lanes.hpp"
 #include "phase_sums_lanes.hpp"
 #include "retrieve_lanes.hpp"
 
@@ -15,5 +16,6 @@ const Kernels baseline = {"baseline",
     darklane_baseline::correct_frames,
     darklane_baseline::retrieve_stepped,
     darklane_baseline::retrieve_sinusoid,
+    darklane_baseline::network_planes,
 };
 }

@@ -108,4 +108,5 @@ NB_MODULE(_host, m) {
           nb::arg("settings"), nb::arg("parameters"), nb::arg("residual"), nb::arg("threads"), nb::arg("isa"));
     bind_sums(m);
     bind_acquisition(m);
+    bind_planes(m);
 }

@@ -19,6 +19,7 @@ const darklane_host::Kernels& kernels(const std::string& isa);
 // Raises ValueError that names the argument.
 void require(bool fits, const char* name);
 
-// Adds the functions of module_sums.cpp and module_acquisition.cpp.
+// Adds the functions of module_sums.cpp, module_acquisition.cpp and module_planes.cpp.
 void bind_sums(nb::module_& m);
 void bind_acquisition(nb::module_& m);
+void bind_planes(nb::module_& m);

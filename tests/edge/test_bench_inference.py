@@ -30,10 +30,12 @@ def test_it_measures_every_graph_and_what_is_left_at_the_end(tmp_path: Path) -> 
     assert set(figures["seconds"]) == {
         "fp32: lane, images to heat",
         "fp32: bare ONNX Runtime, the same tiles",
-        "planes",
+        "making the planes alone",
         "after the last slab: discriminator alone",
         "after the last slab: network and discriminator",
     }
     assert set(figures["processor_seconds"]) == set(figures["seconds"])
+    alone, made = figures["of_bare_processor"]["fp32"]
+    assert 0 < alone < made
     missing = CliRunner().invoke(app, ["bench", "inference", str(tmp_path / "gone.h5"), "--state-dir", str(tmp_path)])
     assert missing.exit_code == 1
