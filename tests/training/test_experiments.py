@@ -177,7 +177,7 @@ def test_parts_share_no_scan(scans: Scans) -> None:
     assert "soap" not in {scans.manifest.scans[k].material for k in left_out.train}
     assert {scans.manifest.scans[k].label for k in left_out.test} == {0, 1}
     for name, message in (
-        ("without-brick", "use one of C4, soap"),
+        ("without-brick", "use one of C4, TNT, soap, sugar"),
         ("whole", "use split-N"),
         ("some-99", "with 16 scans only"),
     ):

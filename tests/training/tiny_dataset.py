@@ -16,6 +16,8 @@ from training.dataset.manifest import Entry, Manifest, Recipe, Split, content_ha
 from training.dataset.scan_file import BENIGN, NOTHING, THREAT, write
 
 SHAPE = (48, 56)
+#: Of the scans in turn, every other one a threat.
+MATERIALS = ("C4", "soap", "TNT", "sugar")
 ITEMS = ("laptop", "phone", "hair_dryer")
 
 
@@ -57,7 +59,7 @@ def make(folder: Path, scans: int = 12, seed: int = 100, shape: tuple[int, int] 
                 seed=seed + k,
                 label=made.label,
                 item=made.truth["kind"],
-                material="C4" if made.label else "soap",
+                material=MATERIALS[k % len(MATERIALS)],
                 thickness_mm=10.0,
                 sha256=sha256,
             )

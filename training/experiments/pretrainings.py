@@ -13,6 +13,9 @@ from training.experiments.plan import OURS, WITHOUT, Bar, Experiment, Run, bins,
 
 #: Beginning of the preset's name.
 SMALL: Final = "study1-small"
+#: Name of what learns from a few numbers of the sample (:mod:`training.experiments.ratios`).
+RATIOS: Final = "study1-ratios"
+NUMBERS: Final = "ratios of the sample"
 #: Subfolders of the weights: another seed; a short training; a short one without a material; fewer scans.
 AGAIN: Final = "seed-1"
 SHORT_STEPS: Final = 500
@@ -37,16 +40,18 @@ def plan(ours: str, splits: int) -> list[Experiment]:
                 Bar(f"{OURS}, without refraction only", over_splits(splits, ours, "no-refraction")),
             ),
         ),
+        _ratios(splits),
         _sizes(ours, splits),
         Experiment(
             "leave_one_out", "Materials never seen in training",
-            "Tested on every scan of the material, and on the other label's scans of split 0. Trainings of "
+            "Tested on every scan of the material, and on the other label's scans of split 0. Our network after "
             f"{SHORT_STEPS} batches; neither weights nor calibration have seen the material that is left out. Learnt: "
             "the calibration has not seen it, the weights have.",
             tuple(
-                Bar(f"{name} {words}", (Run(ours, part=f"without-{name}", start=start),))
+                Bar(f"{label}, {name} {words}", (Run(preset, part=f"without-{name}", start=start),))
+                for label, preset, usual in ((NUMBERS, RATIOS, ""), (OURS, ours, SHORT))
                 for name in (*EXPLOSIVES, *HARMLESS)
-                for words, start in (("left out", f"without-{name}"), ("learnt", SHORT))
+                for words, start in (("left out", f"without-{name}"), ("learnt", usual))
             ),
         ),
     ]  # fmt: skip
@@ -60,6 +65,18 @@ def _bins(ours: str, splits: int, start: str, words: str) -> list[Experiment]:
         replace(both, name=both.name + end, title=both.title + words),
         Experiment(f"one_bin{end}", f"One energy bin: what dark-field is worth{words}", "", one),
     ]
+
+
+def _ratios(splits: int) -> Experiment:
+    bars = [Bar(bar.label.replace(OURS, NUMBERS), bar.runs) for bar in bins(RATIOS, splits).bars]
+    for channels, more in (("all", ""), (WITHOUT, ", without dark-field")):
+        for start, words in FEWER.items():
+            bars.append(Bar(f"{NUMBERS}{more}, {words}", over_splits(splits, RATIOS, channels, start=start)))
+    note = (
+        "Medians over the sample of each plane over its attenuation, the place of the sample given; a small network of "
+        "these numbers, trained on the same scans as ours."
+    )
+    return Experiment("ratios", "What ratios alone tell, without a picture", note, tuple(bars))
 
 
 def _sizes(ours: str, splits: int) -> Experiment:
