@@ -33,7 +33,7 @@ class Settings:
     lambda_reject: float = 10.0
     lambda_min: float = 1e-7
     lambda_max: float = 1e7
-    tolerance: float = 1e-3  # scaled step at which iterating stops; one undamped step follows
+    tolerance: float = 1e-3  # scaled step at which iterating stops, 5 times it with a prior; one undamped step follows
     step_t: float = 1.0  # scales of the four unknowns in the stopping rule
     step_refraction_um: float = 10.0
     step_dark_field_um2: float = 150.0

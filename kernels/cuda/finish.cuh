@@ -54,7 +54,7 @@ DARKLANE_FN void finish(const Data<F, NB>& data, const Curve<F> (&curve)[NB], co
         last.z[b] = p.z[b] + step[b].z;
     }
     project(last, tied, curve, prior, s);
-    const auto near = distance(last, p, prior, s) < F(4.0f * s.tolerance);
+    const auto near = distance(last, p, prior, s) < F(4.0f * tolerance<NB>(s));
     DARKLANE_UNROLL for (int b = 0; b < NB; ++b) {
         last.t[b] = select(near, last.t[b], p.t[b]);
         last.s[b] = select(near, last.s[b], p.s[b]);

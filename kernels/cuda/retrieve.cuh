@@ -163,6 +163,10 @@ DARKLANE_FN Normal<F> held(Normal<F> n, F shift, F dark_field, F o, const Curve<
     return n;
 }
 
+// The step at which iterating stops. With a prior no valley is flat: steps shrink so fast that after a longer one the
+// last step leaves less than rounding does.
+template <int NB> DARKLANE_FN float tolerance(const Settings& s) { return NB == 2 ? 5.0f * s.tolerance : s.tolerance; }
+
 // Judges the trial, takes it or raises λ, and makes the next trial. The mask is set where the fit has settled: the trial
 // is then the result, but for finish().
 template <bool PAPER, class F, int NB>
@@ -215,7 +219,7 @@ DARKLANE_FN auto iterate(const Data<F, NB>& data, const Curve<F> (&curve)[NB], c
     }
     project(state.trial, state.tie, curve, prior, s);
     const F far = distance(state.trial, state.point, prior, s);
-    const auto settled = (far < F(s.tolerance)) & (state.lambda < F(1.0f));
+    const auto settled = (far < F(tolerance<NB>(s))) & (state.lambda < F(1.0f));
     if (NB == 1) {
         // With o free a valley can be so flat that steps stay long though they gain nothing: then the fit is done, too.
         const Step3<F> step = private_step(factored, 0);
