@@ -97,6 +97,7 @@ def network_planes(
     logarithmic: U8,
     limits: F32,
     floor: float,
+    floor_logarithm: float,
     unusable: int,
     planes: F32,
     isa: str,

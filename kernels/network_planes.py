@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -36,10 +37,11 @@ def fill_planes(
         raise ValueError(f"out: {out.dtype} with strides {out.strides}; float32 with whole rows is expected")
     images, sigma = _whole_rows(images, np.float32), _whole_rows(sigma, np.float32)
     # NumPy's logarithm: networks were trained on it, and int8 makes a difference of the last bit a larger one.
-    linear = [np.maximum(images[k], np.float32(floor)) for k in np.flatnonzero(logarithmic)]
-    logarithms = np.empty((BINS * len(linear), *images.shape[2:]), np.float32)
-    for k, values in enumerate(linear):
-        np.log(values, out=logarithms[BINS * k : BINS * (k + 1)])
+    chosen = [values for values, is_chosen in zip(images, logarithmic, strict=False) if is_chosen]
+    logarithms = np.empty((BINS * len(chosen), *images.shape[2:]), np.float32)
+    with np.errstate(divide="ignore", invalid="ignore"):  # the kernel takes none of those
+        for k, values in enumerate(chosen):
+            np.log(values, out=logarithms[BINS * k : BINS * (k + 1)])
     _host.network_planes(
         images=images,
         sigma=sigma,
@@ -48,10 +50,17 @@ def fill_planes(
         logarithmic=logarithmic,
         limits=limits,
         floor=floor,
+        floor_logarithm=_logarithm(floor),
         unusable=unusable,
         planes=out,
         isa=isa,
     )
+
+
+@lru_cache
+def _logarithm(value: float) -> float:
+    """As it is computed for the elements of an array; for a single number it may be another bit."""
+    return float(np.log(np.full(64, value, np.float32))[0])
 
 
 def pack_rows(memory: F32, width: int, kept: int, narrow: int) -> None:

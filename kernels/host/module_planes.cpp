@@ -13,7 +13,7 @@ constexpr size_t CHANNELS = 4, BINS = 2, PLANES = 2 * CHANNELS * BINS + 1;
 
 void network_planes(Lines<const float, 4> images, Lines<const float, 4> sigma, Lines<const std::uint16_t, 3> flags,
                     In<float, 3> logarithms, In<std::uint8_t, 1> logarithmic, In<float, 2> limits, float floor,
-                    std::uint16_t unusable, Lines<float, 3> planes, const std::string& isa) {
+                    float floor_logarithm, std::uint16_t unusable, Lines<float, 3> planes, const std::string& isa) {
     const size_t rows = images.shape(2), columns = images.shape(3);
     const auto gapless = [&](const auto& array) { return columns < 2 || array.stride(array.ndim() - 1) == 1; };
     const auto of = [&](const auto& array) {
@@ -31,7 +31,8 @@ void network_planes(Lines<const float, 4> images, Lines<const float, 4> sigma, L
     require(planes.shape(0) == PLANES && planes.shape(1) == rows && planes.shape(2) == columns && gapless(planes), "out");
     const darklane_host::Kernels& chosen = kernels(isa);
     const darklane_host::NetworkPlanesJob job{
-        images.data(), sigma.data(), flags.data(), logarithms.data(), logarithmic.data(), limits.data(), floor, unusable,
+        images.data(), sigma.data(), flags.data(), logarithms.data(), logarithmic.data(), limits.data(), floor,
+        floor_logarithm, unusable,
         {long(images.stride(0)), long(images.stride(1)), long(images.stride(2))},
         {long(sigma.stride(0)), long(sigma.stride(1)), long(sigma.stride(2))},
         {long(flags.stride(0)), long(flags.stride(1))},
@@ -56,6 +57,7 @@ void pack_rows(Out<float, 1> memory, size_t width, size_t kept, size_t narrow) {
 
 void bind_planes(nb::module_& m) {
     m.def("network_planes", &network_planes, nb::arg("images"), nb::arg("sigma"), nb::arg("flags"), nb::arg("logarithms"),
-          nb::arg("logarithmic"), nb::arg("limits"), nb::arg("floor"), nb::arg("unusable"), nb::arg("planes"), nb::arg("isa"));
+          nb::arg("logarithmic"), nb::arg("limits"), nb::arg("floor"), nb::arg("floor_logarithm"), nb::arg("unusable"),
+          nb::arg("planes"), nb::arg("isa"));
     m.def("pack_rows", &pack_rows, nb::arg("memory"), nb::arg("width"), nb::arg("kept"), nb::arg("narrow"));
 }
