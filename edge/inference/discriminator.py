@@ -7,7 +7,7 @@ of an outlier class; a decision, fitted on training bags, turns it into the prob
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -30,18 +30,22 @@ _LEAST_WEIGHT = 1e-12
 
 @dataclass(frozen=True)
 class Posterior:
-    """``probabilities`` (K + 2,) of the materials, clutter and the outlier class; ``threat`` sums the threats."""
+    """``probabilities`` (K + 2,) of the materials, clutter and the outlier class; ``threat`` sums the threats.
+
+    ``inputs``: what the decision looked at, where there is one.
+    """
 
     probabilities: F64
     threat: float
     outlier: float
+    inputs: F64 | None = None
 
     def with_threat(self, threat: float, is_threat: Flags) -> Posterior:
         """The same explanations with the threats' share ``threat``; ``is_threat``: (K + 2,) which ones are threats."""
         share = float(self.probabilities[is_threat].sum())
         # An explanation keeps a little weight whatever was found, so the share is never 0 or 1 (:data:`_LEAST_WEIGHT`).
         scaled = self.probabilities * np.where(is_threat, threat / share, (1 - threat) / (1 - share))
-        return Posterior(scaled, min(threat, 1.0), float(scaled[-1]))
+        return replace(self, probabilities=scaled, threat=min(threat, 1.0), outlier=float(scaled[-1]))
 
 
 class Discriminator:
@@ -66,8 +70,18 @@ class Discriminator:
         found = Posterior(probabilities, min(share, 1.0), float(probabilities[-1]))
         if self._decision is None:
             return found
-        odds = self._decision.log_odds(inputs(evidence, self.explanations.threat, area_mm2)[None])[0]
-        return found.with_threat(float(1 / (1 + np.exp(-odds))), self.threat)
+        row = inputs(evidence, self.explanations.threat, area_mm2)
+        return self._decided(replace(found, inputs=row), 0.0)
+
+    def softened(self, posterior: Posterior, softness: float) -> Posterior:
+        """``posterior`` by trees with soft splits (:meth:`Decision.log_odds`); itself where there is no decision."""
+        return self._decided(posterior, softness) if softness > 0 else posterior
+
+    def _decided(self, posterior: Posterior, softness: float) -> Posterior:
+        if self._decision is None or posterior.inputs is None:
+            return posterior
+        odds = self._decision.log_odds(posterior.inputs[None], softness)[0]
+        return posterior.with_threat(float(1 / (1 + np.exp(-odds))), self.threat)
 
     def candidates(self, posterior: Posterior, most: int = 5) -> tuple[Candidate, ...]:
         """The likeliest explanations."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import ndimage
@@ -53,12 +53,20 @@ class MaterialDetector:
         return MaterialExamination(self, geometry)
 
 
+#: Every region that is judged, the likeliest threat first.
+Regions = tuple[tuple[Posterior, Region], ...]
+
+
 @dataclass(frozen=True)
 class Judgement:
-    """What the discriminator makes of a bag: every region that it judges, the likeliest threat first."""
+    """What the discriminator makes of a bag.
+
+    ``segmented``: its regions by the smoothing (blocks) that they were sought with, as far as anybody asked.
+    """
 
     planes: Planes
-    judged: tuple[tuple[Posterior, Region], ...]
+    judged: Regions
+    segmented: dict[float, Regions] = field(default_factory=dict)
 
     @property
     def score(self) -> float:
@@ -83,14 +91,8 @@ class MaterialExamination:
         seen = planes.good | planes.opaque
         if seen.size and seen.mean() < LEAST_SEEN:
             raise ValueError(f"only {seen.mean():.0%} of the image can be used, {LEAST_SEEN:.0%} are needed")
-        labels = segment(planes, detector.settings)
-        judged = []
-        for region in regions(planes, labels, detector.min_area_mm2, detector.settings):
-            posterior = detector.discriminator.judge(region.steps, planes.area_mm2(region.mask))
-            if posterior is not None:
-                judged.append((posterior, region))
-        judged.sort(key=lambda pair: -pair[0].threat)
-        return Judgement(planes, tuple(judged))
+        judged = judged_regions(detector, planes, detector.settings)
+        return Judgement(planes, judged, {detector.settings.smooth_blocks: judged})
 
     def finish(self) -> Findings:
         """Judge the bag and report."""
@@ -117,6 +119,16 @@ class MaterialExamination:
                 "category": "explosive" if explosive else category(posterior),
             }
         )
+
+
+def judged_regions(detector: MaterialDetector, planes: Planes, settings: Settings) -> Regions:
+    """Segment ``planes`` under ``settings`` and judge each region."""
+    judged = []
+    for region in regions(planes, segment(planes, settings), detector.min_area_mm2, settings):
+        posterior = detector.discriminator.judge(region.steps, planes.area_mm2(region.mask))
+        if posterior is not None:
+            judged.append((posterior, region))
+    return tuple(sorted(judged, key=lambda pair: -pair[0].threat))
 
 
 def category(posterior: Posterior) -> str:

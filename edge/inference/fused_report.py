@@ -6,6 +6,7 @@ import numpy as np
 
 from edge import saliency
 from edge.inference import fusion
+from edge.inference.averaged import evidence
 from edge.inference.detector import Findings
 from edge.inference.examination import (
     Judgement,
@@ -24,13 +25,13 @@ from kernels.types import F32, F64
 LEAST_COVER = 0.25
 
 
-def fused_probabilities(network: Network, judgement: Judgement, heat: F32) -> F64:
+def fused_probabilities(material: MaterialDetector, network: Network, judgement: Judgement, heat: F32) -> F64:
     """Probability of a threat per block, of network and discriminator together."""
     rule = network.graph.fusion
     assert rule is not None
-    material = fusion.material_map(judgement.judged, judgement.planes, rule.uncovered)
+    odds = evidence(material, judgement, rule.smoothings, rule.softness)
     at_blocks = fusion.heat_map(heat, network.manifest.stride, judgement.planes)
-    return fusion.probability(fusion.fuse(at_blocks, material, rule))
+    return fusion.probability(fusion.fuse(at_blocks, odds, rule))
 
 
 def fused_findings(
@@ -40,7 +41,7 @@ def fused_findings(
     blocks, clipped = judgement.planes, is_clipped(judgement.planes, material.settings)
     alone = network.probability(float(heat.max())) if heat.size else 0.0
     contributions = {network.bundle.id: alone, material.identity.id: judgement.score}
-    probabilities = fused_probabilities(network, judgement, heat)
+    probabilities = fused_probabilities(material, network, judgement, heat)
     if not probabilities.size or not heat.size:
         return Findings(0.0, clipped=clipped, contributions=contributions)
     scale, offset = network.graph.platt

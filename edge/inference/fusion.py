@@ -6,6 +6,8 @@ are added with weights, which logistic regression finds on bags that neither has
 
     L(place) = heat_weight · heat + material_weight · (log odds of the region there, else ``uncovered``) + bias
 
+The discriminator's log odds are a mean over segmentations (:mod:`edge.inference.averaged`).
+
 What is reported are the connected places at which L reaches the threshold, and the bag's score is the highest L; so a
 bag alarms when and only when there is something to point at.
 """
@@ -66,9 +68,9 @@ def probability(logit: F32 | F64) -> F64:
     return np.asarray(1 / (1 + np.exp(-np.clip(logit.astype(np.float64), -30, 30))))
 
 
-def material_map(judged: Sequence[tuple[Posterior, Region]], planes: Planes, uncovered: float) -> F32:
-    """Log odds of the discriminator per block (rows, columns)."""
-    found = np.full(planes.good.shape, uncovered, np.float32)
+def material_map(judged: Sequence[tuple[Posterior, Region]], planes: Planes) -> F32:
+    """Log odds of the discriminator per block (rows, columns); NaN where it judges nothing."""
+    found = np.full(planes.good.shape, np.nan, np.float32)
     for posterior, region in judged:
         found[region.box][region.mask] = log_odds(posterior.threat)
     return found
@@ -86,7 +88,8 @@ def heat_map(heat: F32, stride: int, planes: Planes) -> F32:
 
 
 def fuse(heat: F32, material: F32, fusion: Fusion) -> F32:
-    """L of every block."""
+    """L of every block. ``material``: NaN where the discriminator judges nothing."""
+    material = np.where(np.isnan(material), np.float32(fusion.uncovered), material)
     return np.asarray(fusion.heat_weight * heat + fusion.material_weight * material + fusion.bias, np.float32)
 
 

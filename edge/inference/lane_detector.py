@@ -104,7 +104,8 @@ class LaneExamination:
         score = None
         if self._shadow is not None:
             try:
-                score = score_of(network, finished(self._shadow, network), judgement)
+                heat = finished(self._shadow, network)
+                score = score_of(self._detector.material, network, heat, judgement)
             except Exception as error:
                 self._lose_shadow(error)
         who, fused = identity_of(network), network.graph.fusion
@@ -140,10 +141,10 @@ def finished(stream: HeatStream, network: Network) -> F32:
     return heat
 
 
-def score_of(network: Network, heat: F32, judgement: Judgement) -> float:
+def score_of(material: MaterialDetector, network: Network, heat: F32, judgement: Judgement) -> float:
     """What the bag's score would be if ``network`` were active; its own calibrated score when it cannot be."""
     if not heat.size:
         return 0.0
     if network.graph.fusion is None:
         return network.probability(float(heat.max()))
-    return float(fused_probabilities(network, judgement, heat).max(initial=0.0))
+    return float(fused_probabilities(material, network, judgement, heat).max(initial=0.0))

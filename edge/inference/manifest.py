@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from edge.inference.planes import PLANES
+from edge.inference.settings import SETTINGS
 
 #: Raised whenever a stored field changes its meaning.
 FORMAT: Final = "darklane-model/1"
 #: Which of a bundle's graphs runs; ``tensorrt`` is the one with symmetric quantisation, for GPUs only.
 Precision = Literal["fp32", "int8", "tensorrt"]
+#: 1-σ of the smoothing before the discriminator seeks edges, blocks.
+Smoothing = Annotated[float, Field(gt=0, le=4)]
 _SHA256 = r"^[0-9a-f]{64}$"
 _FILE = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
@@ -79,6 +82,10 @@ class Fusion(_Part):
     heat_weight: float = Field(ge=0)
     material_weight: float = Field(ge=0)
     uncovered: float = Field(description="log odds of the discriminator where it judges nothing")
+    smoothings: tuple[Smoothing, ...] = Field(
+        (SETTINGS.smooth_blocks,), min_length=1, max_length=3, description="segmentations whose log odds are averaged"
+    )
+    softness: float = Field(0.0, ge=0, le=2, description="of the discriminator's splits, see decision.py; 0: steps")
     bias: float
     target_rate: float = Field(gt=0, le=1, description="share of targets for which the threshold was chosen")
     threshold: float = Field(ge=0, le=1)

@@ -113,7 +113,7 @@ RULE = Fusion.model_validate(
 
 def test_the_rule_by_hand() -> None:
     """2 · heat + 0.5 · ln(p / (1 − p)) + 0.5 in the region, 2 · heat − 1 + 0.5 elsewhere."""
-    material = fusion.material_map([region((slice(0, 4), slice(0, 4)), 0.8)], blocks(), RULE.uncovered)
+    material = fusion.material_map([region((slice(0, 4), slice(0, 4)), 0.8)], blocks())
     level = fusion.fuse(fusion.heat_map(np.full((2, 3), 0.25, np.float32), 8, blocks()), material, RULE)
     assert level.shape == (8, 12)
     assert level[1, 1] == pytest.approx(0.5 + 0.5 * np.log(4) + 0.5)

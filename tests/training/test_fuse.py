@@ -23,7 +23,8 @@ from tests.edge.inference_scene import GRID_UM, MODEL, PITCH_UM, Slab, images
 from training.dataset.scan_file import THREAT, Scan
 from training.fuse.__main__ import ship
 from training.fuse.bags import examine
-from training.fuse.fit import Bag, Rule, fit, fused, logistic, raw, threshold_for
+from training.fuse.fit import SMOOTHINGS, SOFTNESS, fused, threshold_for
+from training.fuse.rule import Bag, Rule, fit, logistic, raw, steadiest
 from training.model import FALSE_ALARM_LIMIT
 
 ROWS, COLUMNS = 12, 16
@@ -55,6 +56,26 @@ def test_weight_goes_to_what_tells_bags_apart() -> None:
     assert discriminator.material_weight > 3 * discriminator.heat_weight
     both = fit(bags(2.0, 2.0))
     assert min(both.heat_weight, both.material_weight) > 0.2
+
+
+def test_of_rules_about_as_good_the_one_with_the_least_of_the_discriminator_is_taken() -> None:
+    rng = np.random.default_rng(8)
+    best, noise = rng.uniform(0, 1, 100), rng.standard_normal(100)
+    noise -= noise.mean()
+    # Standard error 0.1: as good, worse by a quarter of it, worse by all of it.
+    loss = np.stack([best, best + noise / noise.std() + 0.025, best + noise / noise.std() + 0.1])
+    assert steadiest(loss, np.array([1.0, 0.5, 0.1])) == 1
+    assert steadiest(loss, np.array([1.0, 1.5, 0.1])) == 0
+    assert steadiest(loss[:, :1], np.array([1.0, 0.5, 0.1])) == int(np.argmin(loss[:, 0])), "one bag tells no error"
+
+
+def test_where_network_and_discriminator_say_the_same_the_network_is_believed() -> None:
+    same = []
+    for bag in bags(3.0, 0.0):
+        same.append(Bag(bag.heat, bag.heat.copy(), bag.target, bag.score))
+    rule = fit(same)
+    assert rule.material_weight == 0
+    assert rule.heat_weight > 0.5
 
 
 def test_the_manifest_tells_cross_validated_figures() -> None:
@@ -117,7 +138,8 @@ def test_a_target_counts_only_where_it_is() -> None:
 
 @pytest.fixture
 def network(tmp_path: Path) -> Network:
-    path = tiny.bundle(tmp_path, fusion={**tiny.FUSION, "material_sha256": MODEL.manifest.sha256})
+    evidence = {"smoothings": SMOOTHINGS, "softness": SOFTNESS}
+    path = tiny.bundle(tmp_path, fusion={**tiny.FUSION, "material_sha256": MODEL.manifest.sha256} | evidence)
     return open_network(load(path, KeyStore(tmp_path / "keys")), "onnxruntime", 1, Scanner())
 
 

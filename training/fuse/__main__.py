@@ -24,7 +24,8 @@ from edge.inference.network import connect
 from edge.inference.onnx_backend import OnnxRuntime
 from training import dataset
 from training.fuse.bags import examine
-from training.fuse.fit import Bag, fused
+from training.fuse.fit import fused
+from training.fuse.rule import Bag
 
 #: The card of the shipped bundle, in this checkout.
 CARD_PAGE = Path(edge.__file__).parents[1] / "docs" / "reference" / "model-card.md"

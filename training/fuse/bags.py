@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edge.inference import fusion
+from edge.inference.averaged import evidence
 from edge.inference.detector import Geometry, Tile
 from edge.inference.examination import MaterialDetector
 from edge.inference.heat import pooled
 from edge.inference.network import Network
 from edge.inference.planes import planes
 from training.dataset.scan_file import THREAT, Scan
-from training.fuse.fit import Bag
+from training.fuse.fit import SMOOTHINGS, SOFTNESS
+from training.fuse.rule import Bag
 
 #: Columns per tile; any number gives the same result.
 COLUMNS = 256
@@ -34,7 +36,7 @@ def examine(
             network.feed(stream, tile, stack)
     judgement = material.judge()
     blocks = judgement.planes
-    odds = fusion.material_map(judgement.judged, blocks, float("nan"))
+    odds = evidence(detector, judgement, SMOOTHINGS, SOFTNESS)
     target = None
     if scan.label:
         height, width = blocks.good.shape
