@@ -55,12 +55,43 @@ def test_tiles_together_are_one_pass_over_the_bag(network: Network, columns: int
 
 def test_memory_of_an_earlier_bag_leaves_no_trace(network: Network) -> None:
     """A bag of fewer rows in the tiles of one with more, which end in the same whole cells."""
-    spare: list[tuple[tiny.Array, tiny.Array]] = []
+    spare: list[tiny.Array] = []
     for rows in (32, 29, 32):
         stream = HeatStream(network.runtime, rows, tiny.STRIDE, tiny.HALO, 64, spare)
         stream.add(image(rows, 300))
         np.testing.assert_allclose(stream.finish(), streamed(network, image(rows, 300), [], 64), atol=2e-6)
         assert len(spare) == 1
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(32, 700), (29, 700), (29, 41), (29, 30)])
+def test_tiles_overlap_in_memory_and_are_what_copies_would_be(rows: int, columns: int) -> None:
+    """So many tiles that the memory begins anew; where rows fill up cells, what other planes left there is gone."""
+    planes = image(rows, columns)
+    whole = np.zeros((1, 3, 32, -(-columns // 8) * 8), np.float32)
+    whole[0, :, :rows, :columns] = planes
+    ran: list[int] = []
+
+    class Compared:
+        name = "compared"
+
+        def run(self, tile: tiny.Array) -> tuple[tiny.Array, tiny.Array]:
+            assert tile.flags.c_contiguous
+            first = 8 * len(ran)
+            np.testing.assert_array_equal(tile, whole[..., first : first + tile.shape[3]])
+            ran.append(tile.shape[3])
+            return np.zeros((1, 1, 4, tile.shape[3] // 8), np.float32), np.zeros((1, 1), np.float32)
+
+        def close(self) -> None:
+            pass
+
+    spare: list[tiny.Array] = []
+    for _ in range(2):
+        ran.clear()
+        stream = HeatStream(Compared(), rows, tiny.STRIDE, tiny.HALO, 8, spare)
+        for first in range(0, columns, 13):
+            stream.add(planes[..., first : first + 13])
+        assert stream.finish().shape == (4, whole.shape[3] // 8)
+        assert len(ran) == (2 + (columns - 40) // 8 if columns >= 40 else 1)
 
 
 def test_a_bag_without_columns_has_no_heat(network: Network) -> None:
