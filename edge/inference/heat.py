@@ -35,7 +35,8 @@ class HeatStream:
 
     Tiles overlap, and are parts of one memory that overlap as well. Where the next tile begins ``step`` floats after
     this one, its pixel (plane, row, column) lies where (plane, row, column + step) of this one does: what both share is
-    in its place, and new columns come where those lie that are not needed any more. Nothing is copied.
+    in its place, and new columns come where those lie that are not needed any more. Only the last tile is moved: it is
+    narrower.
     """
 
     def __init__(
