@@ -63,7 +63,11 @@ def test_numbers_without_dark_field_know_nothing_of_what_only_it_shows(
         outcome = judge(Run(pretrainings.RATIOS, channels), scans, split, 0, Path())
         right[channels] = outcome.metrics["auc"]
         assert "32 scans (all)" in outcome.weights
+        assert len(outcome.scores) == len(split.test)
     assert right["all"] == 1.0
+    own = judge(Run(pretrainings.RATIOS, retrieval="paper", start=pretrainings.OWN), scans, split, 0, Path())
+    assert own.metrics["auc"] > 0.7
+    assert "16 scans (own)" in own.weights
     assert right["no-dark-field"] < 0.9
     assert len(ratios.part(many, "scans-6")) == 6
     assert "soap" not in {many.manifest.scans[k].material for k in ratios.part(many, "without-soap")}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from training.dataset.scan_file import RetrievalName
 from training.dataset.scenes import EXPLOSIVES, HARMLESS
 from training.experiments.plan import OURS, WITHOUT, Bar, Experiment, Run, bins, over_splits
 
@@ -16,6 +17,9 @@ SMALL: Final = "study1-small"
 #: Name of what learns from a few numbers of the sample (:mod:`training.experiments.ratios`).
 RATIOS: Final = "study1-ratios"
 NUMBERS: Final = "ratios of the sample"
+#: Its start where it learns from the split's own scans, which have both retrievals.
+OWN: Final = "own"
+RETRIEVALS: Final[tuple[RetrievalName, ...]] = ("map", "paper")
 #: Subfolders of the weights: another seed; a short training; a short one without a material; fewer scans.
 AGAIN: Final = "seed-1"
 SHORT_STEPS: Final = 500
@@ -40,7 +44,7 @@ def plan(ours: str, splits: int) -> list[Experiment]:
                 Bar(f"{OURS}, without refraction only", over_splits(splits, ours, "no-refraction")),
             ),
         ),
-        _ratios(splits),
+        *_ratios(splits),
         _sizes(ours, splits),
         Experiment(
             "leave_one_out", "Materials never seen in training",
@@ -67,25 +71,41 @@ def _bins(ours: str, splits: int, start: str, words: str) -> list[Experiment]:
     ]
 
 
-def _ratios(splits: int) -> Experiment:
-    bars = [Bar(bar.label.replace(OURS, NUMBERS), bar.runs) for bar in bins(RATIOS, splits).bars]
+def _ratios(splits: int) -> list[Experiment]:
+    four, one = (
+        [replace(bar, label=_of_numbers(bar.label)) for bar in made.bars] for made in _bins(RATIOS, splits, "", "")
+    )
     for channels, more in (("all", ""), (WITHOUT, ", without dark-field")):
         for start, words in FEWER.items():
-            bars.append(Bar(f"{NUMBERS}{more}, {words}", over_splits(splits, RATIOS, channels, start=start)))
+            four.append(Bar(f"{NUMBERS}{more}, {words}", over_splits(splits, RATIOS, channels, start=start)))
     note = (
         "Medians over the sample of each plane over its attenuation, the place of the sample given; a small network of "
         "these numbers, trained on the same scans as ours."
     )
-    return Experiment("ratios", "What ratios alone tell, without a picture", note, tuple(bars))
+    return [
+        Experiment("ratios", "What ratios alone tell, without a picture", note, tuple(four)),
+        Experiment("one_bin_ratios", "One energy bin: what dark-field is worth to ratios", "", tuple(one)),
+        Experiment(
+            "retrieval_ratios",
+            "Retrieval with prior (`map`) and as printed (`paper`)",
+            "Learnt in each split.",
+            tuple(
+                Bar(f"{NUMBERS}, {retrieval}", over_splits(splits, RATIOS, retrieval=retrieval, start=OWN))
+                for retrieval in RETRIEVALS
+            ),
+        ),
+    ]
+
+
+def _of_numbers(label: str) -> str:
+    return label.replace(OURS, NUMBERS, 1)
 
 
 def _sizes(ours: str, splits: int) -> Experiment:
     bars = []
     for channels, more in (("all", ""), (WITHOUT, ", without dark-field")):
         bars.append(Bar(f"{OURS}{more}", over_splits(splits, ours, channels)))
-        for start, words in FEWER.items():
+        for start, words in (FEWER | SHORTER).items():
             bars.append(Bar(f"{OURS}{more}, {words}", over_splits(splits, ours, channels, start=start)))
-    for start, words in SHORTER.items():
-        bars.append(Bar(f"{OURS}, {words}", over_splits(splits, ours, start=start)))
     note = "Fewer scans and scanners, or fewer batches, than the first row's."
     return Experiment("pretraining", "Learning curve of the pretraining", note, tuple(bars))

@@ -25,7 +25,7 @@ from kernels.types import F64
 from training import dataset
 from training.dataset import Scans
 from training.dataset.manifest import Split
-from training.dataset.scan_file import BENIGN, THREAT
+from training.dataset.scan_file import BENIGN, THREAT, RetrievalName
 from training.experiments import pretrainings
 from training.experiments.plan import Run
 from training.experiments.runner import Outcome, Trainer, execute
@@ -106,28 +106,32 @@ def learnt(known: F64, labels: I64, asked: F64, seed: int) -> F64:
 
 
 def trainer(many: Scans) -> Trainer:
-    """A trainer that learns from ``many``, or the part of it that a run's ``start`` names, and from nothing else."""
-    everything: dict[Path, F64] = {}
+    """A trainer that learns from ``many``, or the part of it that a run's ``start`` names, and from nothing else.
+
+    With the start :data:`pretrainings.OWN` it learns from the scans that the split trains with instead.
+    """
+    everything: dict[tuple[Path, RetrievalName], F64] = {}
     known: dict[tuple[str, str], F64] = {}
 
-    def all_of(scans: Scans) -> F64:
-        if scans.folder not in everything:
-            store = Store(scans)
-            everything[scans.folder] = np.stack([measured(store[k]) for k in range(len(scans.manifest.scans))])
-        return everything[scans.folder]
+    def all_of(scans: Scans, retrieval: RetrievalName) -> F64:
+        key = (scans.folder, retrieval)
+        if key not in everything:
+            store = Store(scans, retrieval)
+            everything[key] = np.stack([measured(store[k]) for k in range(len(scans.manifest.scans))])
+        return everything[key]
 
     def made(run: Run, scans: Scans, split: Split, seed: int, keep: Path) -> Outcome:
         labels = np.array([entry.label for entry in scans.manifest.scans], np.int64)
-        key = (run.channels, run.start)
-        some = part(many, run.start)
-        if key not in known:
-            planes = planes_of(run.channels)
-            known[key] = learnt(
-                numbers(all_of(many)[some], planes), many.labels[some], numbers(all_of(scans), planes), 0
-            )
+        own = run.start == pretrainings.OWN
+        source, some = (scans, list(split.train)) if own else (many, part(many, run.start))
+        planes, key = planes_of(run.channels), (run.channels, run.start)
+        if own or key not in known:
+            given, asked = (numbers(all_of(one, run.retrieval), planes) for one in (source, scans))
+            wanted = np.array([source.manifest.scans[k].label for k in some], np.int64)
+            known[key] = learnt(given[some], wanted, asked, 0)
         scores = known[key][list(split.test)]
         settings = f"{WIDTH}, {DROPOUT}, {STEPS}, {RATE}, {DECAY}, {MEMBERS}: {pretrainings.RATIOS}"
-        told = f"{len(some)} scans ({run.start or 'all'}) of data set {many.manifest.sha256}; place of the sample given"
+        told = f"{len(some)} scans ({run.start or 'all'}) of data set {source.manifest.sha256}, places of samples given"
         return Outcome(scores, settings, told, summary(scores, labels[list(split.test)]), 0.0)
 
     return made
