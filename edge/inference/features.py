@@ -107,6 +107,14 @@ def _widened(part: slice, by: int, size: int) -> slice:
     return slice(max(part.start - by, 0), min(part.stop + by, size))
 
 
+def _within(distance_mm: float, block_mm: tuple[float, float]) -> Bool:
+    """Blocks no further than that from the one in the middle."""
+    reach = [int(distance_mm / mm) for mm in block_mm]
+    rows, columns = (np.arange(-n, n + 1) * mm for n, mm in zip(reach, block_mm, strict=True))
+    near: Bool = np.hypot(rows[:, None], columns) <= distance_mm
+    return near
+
+
 def _steps(
     planes: Planes,
     near: I32,
@@ -117,8 +125,7 @@ def _steps(
     settings: Settings,
 ) -> tuple[Step, ...]:
     mask = near == label
-    inside = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=planes.block_mm)[1:-1, 1:-1]
-    interior = inside > settings.border_mm
+    interior = ndimage.binary_erosion(mask, _within(settings.border_mm, planes.block_mm))
     if interior.sum() < 8:
         interior = mask
     outside = ndimage.distance_transform_edt(~mask, sampling=planes.block_mm)

@@ -201,8 +201,8 @@ def _mutual(
     pairs: npt.NDArray[np.int64], distance: F64, n: int, limit: float
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Of the pairs below ``limit``, those in which each is the other's closest: (kept labels, dropped labels)."""
-    order = np.argsort(distance, kind="stable")
-    order = order[distance[order] < limit]
+    near = np.flatnonzero(distance < limit)
+    order = near[np.argsort(distance[near], kind="stable")]
     sequence = np.arange(len(order))
     best = np.full(n, len(order))
     a, b = pairs[order].T

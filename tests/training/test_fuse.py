@@ -62,8 +62,8 @@ def test_of_rules_about_as_good_the_one_with_the_least_of_the_discriminator_is_t
     rng = np.random.default_rng(8)
     best, noise = rng.uniform(0, 1, 100), rng.standard_normal(100)
     noise -= noise.mean()
-    # Standard error 0.1: as good, worse by a quarter of it, worse by all of it.
-    loss = np.stack([best, best + noise / noise.std() + 0.025, best + noise / noise.std() + 0.1])
+    # Standard error 0.1: as good, worse by half of it, worse by twice as much.
+    loss = np.stack([best, best + noise / noise.std() + 0.05, best + noise / noise.std() + 0.2])
     assert steadiest(loss, np.array([1.0, 0.5, 0.1])) == 1
     assert steadiest(loss, np.array([1.0, 1.5, 0.1])) == 0
     assert steadiest(loss[:, :1], np.array([1.0, 0.5, 0.1])) == int(np.argmin(loss[:, 0])), "one bag tells no error"

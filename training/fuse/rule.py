@@ -23,8 +23,8 @@ UNCOVERED = (-6.0, -4.0, -3.0, -2.0, -1.0, 0.0)
 COMBINATIONS = tuple(product(ANGLES.tolist(), UNCOVERED))
 #: Weights of network and discriminator in each of them, but for their scale: (combinations, 2).
 DIRECTIONS = np.array([(np.cos(angle), np.sin(angle)) for angle, _ in COMBINATIONS])
-#: Standard errors of the loss by which a rule may be less likely, if the discriminator weighs less in it.
-SLACK = 0.5
+#: Standard errors of the loss by which a rule may be worse, if the discriminator weighs less in it [Breiman 1984].
+SLACK = 1.0
 #: Newton's method: steps, and how far each may go.
 _STEPS, _LONGEST_STEP = 40, 2.0
 
