@@ -177,9 +177,14 @@ def _write(study: Study, experiments: list[Experiment], scans: Scans, given: arg
     data = as_json(experiments, runs, scans, about) | {"coverage": tables}
     (given.out / f"{study}.json").write_text(json.dumps(data, indent=None) + "\n", encoding="utf-8")
     (given.out / f"{study}.html").write_text(
-        page(TITLES[study], experiments, runs, scans, about, tables), encoding="utf-8"
+        page(_title(study, given.preset), experiments, runs, scans, about, tables), encoding="utf-8"
     )
     print(f"{len(runs)} runs; report in {given.out / study}.html, numbers in {study}.json; everything is simulated")
+
+
+def _title(study: Study, preset: str | None) -> str:
+    small = (preset or "").startswith(pretrainings.SMALL)
+    return f"{TITLES[study]}: small pretrainings compared" if small else TITLES[study]
 
 
 def _coverage(experiments: list[Experiment], runs: dict[str, Finished], scans: Scans) -> dict[str, Any]:
