@@ -67,6 +67,26 @@ def test_without_steps_only_the_calibration_is_fitted(scans: Scans, weights: Pat
             preset_of(wrong)
 
 
+def test_a_finished_pretraining_is_not_made_again(
+    weights: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(presets.PRESETS, f"study1-{presets.PRETRAINING}", TINY)
+    told = ["study1", "--data", str(weights / "set"), "--out", str(weights)]
+    before = (weights / "all.pt").read_bytes()
+
+    def again(*_: object) -> None:
+        raise AssertionError("trained again")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(grain, "fit", again)
+        assert pretrain.main(told) == 0
+        assert "is there already" in capsys.readouterr().out
+        assert (weights / "all.pt").read_bytes() == before
+        for other in (("--steps", "1"), ("--seed", "1"), ("--scans", "8")):
+            with pytest.raises(AssertionError, match="trained again"):
+                pretrain.main([*told, *other])
+
+
 def test_weights_that_do_not_fit_or_know_the_scenes_are_refused(scans: Scans, weights: Path, tmp_path: Path) -> None:
     split = scans.manifest.splits[0]
     going_on = replace(TINY, pretrained=True)

@@ -45,14 +45,19 @@ def main(arguments: list[str] | None = None) -> int:
     learnt = _chosen(scans, given.scans, given.without)
     save = given.out / f"{given.channels}.training.pt"
     before = start.load(given.start, given.channels) if given.start else None
-    store = Store(scans)
-    store.prepare(os.cpu_count() or 1)
-    trained = grain.fit(chosen, store, learnt, planes_of(given.channels), given.seed, save, _say, before)
     seeds = [entry.seed for entry in scans.manifest.scans]
     ranges = (*(before.seeds if before else ()), (min(seeds), max(seeds)))
     path = given.out / f"{given.channels}.pt"
     left_out = f" without {given.without}" if given.without else ""
     note = f"{len(learnt)} scans{left_out}, {chosen.steps} batches of {chosen.batch}, seed {given.seed}"
+    if path.is_file():  # a stopped `make train` goes on behind it
+        there = start.load(given.out, given.channels)
+        if there.width == chosen.width and there.source.source == start.told(ranges, scans.manifest.sha256, note):
+            print(f"{path}: is there already")
+            return 0
+    store = Store(scans)
+    store.prepare(os.cpu_count() or 1)
+    trained = grain.fit(chosen, store, learnt, planes_of(given.channels), given.seed, save, _say, before)
     start.save(path, trained.network, ranges, scans.manifest.sha256, note)
     save.unlink()
     print(path)

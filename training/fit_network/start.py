@@ -44,6 +44,12 @@ class Start:
         network.load_state_dict(self.state)
 
 
+def told(seeds: Ranges, data: str, note: str) -> str:
+    """What weights were trained on, in words; the same words are the same training."""
+    scenes = " and ".join(f"{first} to {last}" for first, last in seeds)
+    return f"our network trained on simulated scenes {scenes}, data set {data}{f', {note}' if note else ''}"
+
+
 def save(path: Path, network: GrainNet, seeds: Ranges, data: str, note: str = "") -> None:
     """Write ``network``; ``data``: hash of the data set that it was trained on; ``note``: what of it, and how long."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,8 +74,7 @@ def load(folder: Path, channels: str, scans: Scans | None = None) -> Start:
         scenes = " and ".join(f"{first} to {last}" for first, last in seeds)
         planes, width = tuple(str(name) for name in found["planes"]), int(found["width"])
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        note = f", {found['note']}" if found.get("note") else ""
-        source = Weights(f"our network trained on simulated scenes {scenes}, data set {found['data']}{note}", digest)
+        source = Weights(told(seeds, str(found["data"]), str(found.get("note", ""))), digest)
         state = dict(found["network"])
     except Exception as error:  # torch raises many kinds
         raise StartError(f"{path}: cannot be gone on from ({error}); make it again") from error
