@@ -106,7 +106,7 @@ bench: install
 	$(BIN)/darklane bench kernels --json build/bench-kernels.json
 	$(BIN)/darklane bench lane
 
-# The default network: data sets, training, signed bundle, fusion with the discriminator; hours (docs/how-to/train.md).
+# The default network: data sets, training, signed bundle, fusion with the discriminator; an hour on one core (docs/how-to/train.md).
 # Every step goes on from where it was. Everything it learns from is simulated.
 TRAIN := build/train
 .PHONY: train
