@@ -105,7 +105,9 @@ def test_weights_that_do_not_fit_or_know_the_scenes_are_refused(scans: Scans, we
         later = tiny_dataset.make(tmp_path / "later", scans=16, seed=1700, shape=(64, 72))
         told = ["study1", "--data", str(later.folder), "--out", str(tmp_path / "twice"), "--start", str(weights)]
         assert pretrain.main(told) == 0
-    assert start.load(tmp_path / "twice", "all", scans).seeds == ((700, 715), (1700, 1715))
+    twice = start.load(tmp_path / "twice", "all", scans)
+    assert twice.seeds == ((700, 715), (1700, 1715))
+    assert f"gone on from {start.load(weights, 'all').source.sha256[:16]}" in twice.source.source
     (tmp_path / "all.pt").write_bytes(b"nothing")
     with pytest.raises(start.StartError, match="cannot be gone on from"):
         train(going_on, scans, split, 0, start=tmp_path)

@@ -49,7 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
     ranges = (*(before.seeds if before else ()), (min(seeds), max(seeds)))
     path = given.out / f"{given.channels}.pt"
     left_out = f" without {given.without}" if given.without else ""
-    note = f"{len(learnt)} scans{left_out}, {chosen.steps} batches of {chosen.batch}, seed {given.seed}"
+    went_on = f", gone on from {before.source.sha256[:16]}" if before else ""
+    note = f"{len(learnt)} scans{left_out}, {chosen.steps} batches of {chosen.batch}, seed {given.seed}{went_on}"
     if path.is_file():  # a stopped `make train` goes on behind it
         there = start.load(given.out, given.channels)
         if there.width == chosen.width and there.source.source == start.told(ranges, scans.manifest.sha256, note):
