@@ -107,7 +107,7 @@ def measure(
                 one(precision, network)
         began = now()
         for t in tiles:
-            planes(t.images, t.sigma, t.flags, out=whole[..., t.column0 : t.column0 + t.flags.shape[2]])
+            planes(t.images, t.sigma, t.flags, out=whole[..., t.column0 : t.column0 + SLAB])
         time_of(MAKING, began)
         for name, active in (("discriminator alone", None), ("network and discriminator", first)):
             if active is not None and active.graph.fusion is None:
@@ -175,9 +175,9 @@ def _heat(network: Network, geometry: Geometry, tiles: list[Tile]) -> F32:
 
 
 def _room(rows: int, columns: int) -> F32:
-    """Planes of a bag, in whole cache lines as a tile of the lane has them."""
+    """Planes of a bag, slabs in whole cache lines as a tile of the lane has them."""
     width = -(-columns // SLAB) * SLAB
-    return aligned_zeros(len(PLANES) * rows * width).reshape(len(PLANES), rows, width)[..., :columns]
+    return aligned_zeros(len(PLANES) * rows * width).reshape(len(PLANES), rows, width)
 
 
 def _session(network: Network) -> Any:

@@ -26,8 +26,8 @@ Buffers = list[F32]
 
 #: Tiles of a bag until its memory begins anew; what they need beyond one tile is little.
 _MOVES = 16
-#: Bytes: planes that begin and go on with whole cache lines are written without reading what was there.
-_LINE = 64
+#: Floats of a cache line: planes that begin and end with one are written without reading what was there.
+_LINE = 16
 
 
 class HeatStream:
@@ -57,12 +57,16 @@ class HeatStream:
         self._done: list[F32] = []
 
     def room(self, planes: int, columns: int) -> F32:
-        """Where the next columns go: a view (planes, rows, at most ``columns``), to be told :meth:`filled`."""
+        """Where the next columns go: a view (planes, rows, some), to be told :meth:`filled`.
+
+        ``columns``: how many there are. It may have room for less of them; or for a few more, as it ends with a cache
+        line: what is written to those is overwritten.
+        """
         if self._memory is None:
             self._shape = (1, planes, *self._shape[2:])
             self._memory = self._take(math.prod(self._shape) + _MOVES * self._step)
             self._place(0, 0)
-        until = min(self._shape[3], self._held + columns)
+        until = min(self._shape[3], self._held + -(-columns // _LINE) * _LINE)
         return self._tile[0, :, : self._filled_rows, self._held : until]
 
     def filled(self, columns: int) -> None:
@@ -85,9 +89,10 @@ class HeatStream:
         taken = 0
         while taken < planes.shape[2]:
             room = self.room(planes.shape[0], planes.shape[2] - taken)
-            room[...] = planes[..., taken : taken + room.shape[2]]
-            taken += room.shape[2]
-            self.filled(room.shape[2])
+            part = planes[..., taken : taken + room.shape[2]]
+            room[..., : part.shape[2]] = part
+            taken += part.shape[2]
+            self.filled(part.shape[2])
 
     def finish(self) -> F32:
         """Heat of the whole bag (cells of rows, cells of columns)."""
@@ -128,8 +133,8 @@ class HeatStream:
 
 def aligned_zeros(floats: int) -> F32:
     """New memory that begins with a cache line."""
-    memory = np.zeros(floats + _LINE // 4, np.float32)
-    gap = -memory.ctypes.data % _LINE // memory.itemsize
+    memory = np.zeros(floats + _LINE, np.float32)
+    gap = -memory.ctypes.data // memory.itemsize % _LINE
     return memory[gap : gap + floats]
 
 

@@ -50,10 +50,10 @@ class Network:
             done, columns = 0, tile.flags.shape[2]
             while done < columns:
                 room = stream.room(len(PLANES), columns - done)
-                part = slice(done, done + room.shape[2])
+                part = slice(done, min(done + room.shape[2], columns))
                 planes(tile.images[..., part], tile.sigma[..., part], tile.flags[..., part], out=room)
-                done += room.shape[2]
-                stream.filled(room.shape[2])
+                stream.filled(part.stop - done)
+                done = part.stop
             return
         stack = planes(tile.images, tile.sigma, tile.flags) if stack is None else stack
         stream.add(stack if self._all_planes else stack[self.wanted])

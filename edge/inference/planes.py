@@ -35,7 +35,8 @@ _LOGARITHMIC = np.array([value.endswith("attenuation") for value in VALUES], np.
 def planes(images: F32, sigma: F32, flags: U16, out: F32 | None = None) -> F32:
     """:data:`PLANES` of images and their 1-σ (4, 2, rows, columns) with flags (2, rows, columns): float32 (17, …).
 
-    Every pixel depends on itself alone, so the columns of a bag may be given in any parts. ``out``: where they go.
+    Every pixel depends on itself alone, so the columns of a bag may be given in any parts. ``out``: where they go; what
+    it has of further columns is made 0.
     """
     expected = (len(VALUES), len(BINS), *images.shape[2:])
     if images.shape != expected or sigma.shape != expected or flags.shape != expected[1:]:

@@ -2,14 +2,17 @@
 // a multiple of the page size apart and would push each other out of the caches.
 #pragma once
 #include "images_lanes.hpp"
+#include "logarithm.hpp"
 #include "network_planes.hpp"
 
 #include <cmath>
+#include <vector>
 
 namespace DARKLANE_NAMESPACE {
 
 constexpr long PLANES = 17;
-// Floats ahead of those in work that the caches are asked for: of a slab, the rows follow each other in memory.
+// Floats ahead of those in work that are asked for, past the outer caches, as they are read once: of a slab, the rows follow
+// each other in memory.
 constexpr long AHEAD = 512;
 
 // Past the caches: a tile is larger than they are, and is read when all of it is there. `to` is aligned to a vector.
@@ -41,16 +44,22 @@ DARKLANE_FN Mask unflagged(const std::uint16_t* low, const std::uint16_t* high, 
     return {__builtin_convertvector((a | b) & unusable, IntVector) == 0};
 }
 
-// Calls pixels(column, count) for a row of them, LANES at a time; the last ones may be done twice. WHOLE: rows begin and end
-// with a whole vector.
-template <bool WHOLE, class Pixels> DARKLANE_FN void across(long columns, const Pixels& pixels) {
-    const long last = columns > LANES ? columns - LANES : 0, count = columns < LANES ? columns : LANES;
-    for (long at = 0; at < columns; at += LANES) {
-        if (WHOLE) {
-            pixels(at, long(LANES));
-        } else {
-            pixels(at < last ? at : last, count);
-        }
+// The mask whose bits() these are.
+DARKLANE_FN Mask mask_of(unsigned set) {
+    IntVector lane;
+    for (int i = 0; i < LANES; ++i) lane[i] = 1 << i;
+    return {(lane & static_cast<int>(set)) != 0};
+}
+
+// Calls pixels(column, count) for a row of them, LANES at a time. WHOLE: rows of planes are `wide`, whole vectors from end to
+// end; their last ones have less than LANES pixels, or none. Otherwise the last pixels may be done twice.
+template <bool WHOLE, class Pixels> DARKLANE_FN void across(long columns, long wide, const Pixels& pixels) {
+    long at = 0;
+    for (; at + LANES <= columns; at += LANES) pixels(at, long(LANES));
+    if (WHOLE) {
+        for (; at < wide; at += LANES) pixels(at, columns > at ? columns - at : 0);
+    } else if (at < columns) {
+        pixels(columns > LANES ? columns - LANES : 0, columns < LANES ? columns : LANES);
     }
 }
 
@@ -64,7 +73,15 @@ template <bool WHOLE> DARKLANE_FN void put(float* to, Lanes x, long count) {
     }
 }
 
-DARKLANE_FN Lanes take(const float* from, long count) { return count >= LANES ? load(from) : load_some(from, count); }
+// Up to LANES floats; the rest is some number.
+DARKLANE_FN Lanes take(const float* from, long count) {
+    if (count >= LANES) return load(from);
+#if DARKLANE_LANES == 16 && defined(__AVX512F__)
+    return (FloatVector)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), from);
+#else
+    return count > 0 ? load_some(from, count) : Lanes(0.0f);
+#endif
+}
 
 DARKLANE_FN long at_line(const long (&stride)[3], long channel, long bin, long row) {
     return channel * stride[0] + bin * stride[1] + row * stride[2];
@@ -72,45 +89,53 @@ DARKLANE_FN long at_line(const long (&stride)[3], long channel, long bin, long r
 
 template <bool WHOLE> struct Planes {
     const darklane_host::NetworkPlanesJob job;
+    std::vector<std::uint16_t> usable;  // bits of the pixels that have none of the flags, a vector of pixels in each
 
     // Values and 1-σ of one channel and bin; whether a pixel without a flag is no number.
-    template <bool LOGARITHM> bool pair(long channel, long bin, const float* logarithms) const {
-        const Lanes least(job.limits[2 * channel]), most(job.limits[2 * channel + 1]), zero(0.0f);
-        const Lanes floor(job.floor), floor_logarithm(job.floor_logarithm);
-        const std::uint16_t unusable = job.unusable;
+    template <bool LOGARITHM> bool pair(long channel, long bin) const {
+        const Lanes least(job.limits[2 * channel]), most(job.limits[2 * channel + 1]), zero(0.0f), floor(job.floor);
+        const float* values = job.images + channel * job.image_stride[0] + bin * job.image_stride[1];
+        const float* errors = job.sigma + channel * job.sigma_stride[0] + bin * job.sigma_stride[1];
+        float *to = line(2 * (2 * channel + bin), 0), *to_error = to + job.plane_stride[0];
+        const std::uint16_t* set = usable.data();
         Lanes strange = zero;  // NaN once something was not finite
         for (long row = 0; row < job.rows; ++row) {
-            const float* values = job.images + at_line(job.image_stride, channel, bin, row);
-            const float* errors = job.sigma + at_line(job.sigma_stride, channel, bin, row);
-            const float* known = LOGARITHM ? logarithms + row * job.columns : nullptr;
-            const std::uint16_t *low = job.flags + row * job.flag_stride[1], *high = low + job.flag_stride[0];
-            float *to = line(2 * (2 * channel + bin), row), *to_error = to + job.plane_stride[0];
-            across<WHOLE>(job.columns, [&](long at, long count) {
-                __builtin_prefetch(values + at + AHEAD);
-                __builtin_prefetch(errors + at + AHEAD);
-                const Mask good = unflagged(low + at, high + at, unusable, count);
+            across<WHOLE>(job.columns, job.wide, [&](long at, long count) {
+                __builtin_prefetch(values + at + AHEAD, 0, 0);
+                __builtin_prefetch(errors + at + AHEAD, 0, 0);
+                const Mask good = mask_of(*set++);
                 Lanes value = take(values + at, count), error = take(errors + at, count);
                 strange = strange + select(good, value * zero + error * zero, zero);
                 if (LOGARITHM) {
-                    error = Lanes(error.v / maximum(value, floor).v);  // rounded as NumPy does
-                    value = zero - select(value > floor, take(known + at, count), floor_logarithm);
+                    const Lanes linear = maximum(value, floor);
+                    error = Lanes(error.v / linear.v);  // rounded as NumPy does
+                    value = zero - natural_logarithm(linear);
                 }
                 put<WHOLE>(to + at, select(good, clamp(value, least, most), zero), count);
                 put<WHOLE>(to_error + at, select(good, clamp(error, zero, most), zero), count);
             });
+            values += job.image_stride[2];
+            errors += job.sigma_stride[2];
+            to += job.plane_stride[1];
+            to_error += job.plane_stride[1];
         }
         return bits(strange == strange) != bits(zero == zero);
     }
 
     // 1 where a pixel has none of the flags.
-    void valid() const {
+    void valid() {
         const Lanes zero(0.0f), one(1.0f);
         const std::uint16_t unusable = job.unusable;
+        usable.resize(static_cast<std::size_t>(job.rows * ((job.wide + LANES - 1) / LANES)));
+        std::uint16_t* set = usable.data();
         for (long row = 0; row < job.rows; ++row) {
             const std::uint16_t *low = job.flags + row * job.flag_stride[1], *high = low + job.flag_stride[0];
             float* to = line(PLANES - 1, row);
-            across<WHOLE>(job.columns, [&](long at, long count) {
-                put<WHOLE>(to + at, select(unflagged(low + at, high + at, unusable, count), one, zero), count);
+            across<WHOLE>(job.columns, job.wide, [&](long at, long count) {
+                unsigned good = bits(unflagged(low + at, high + at, unusable, count));
+                if (count < LANES) good &= (1u << count) - 1;
+                *set++ = static_cast<std::uint16_t>(good);
+                put<WHOLE>(to + at, select(mask_of(good), one, zero), count);
             });
         }
     }
@@ -131,33 +156,35 @@ template <bool WHOLE> struct Planes {
             }
     }
 
-    void fill() const {
-        const float* logarithms = job.logarithms;
+    // Columns of the planes that no image has.
+    void pad() const {
+        for (long plane = 0; plane < PLANES; ++plane)
+            for (long row = 0; row < job.rows; ++row) {
+                for (long column = job.columns; column < job.wide; ++column) line(plane, row)[column] = 0.0f;
+            }
+    }
+
+    void fill() {
+        valid();
         bool strange = false;
         for (long channel = 0; channel < 4; ++channel)
-            for (long bin = 0; bin < 2; ++bin) {
-                if (job.logarithmic[channel]) {
-                    strange |= pair<true>(channel, bin, logarithms);
-                    logarithms += job.rows * job.columns;
-                } else {
-                    strange |= pair<false>(channel, bin, nullptr);
-                }
-            }
-        valid();
+            for (long bin = 0; bin < 2; ++bin)
+                strange |= job.logarithmic[channel] ? pair<true>(channel, bin) : pair<false>(channel, bin);
 #if defined(__x86_64__)
         _mm_sfence();  // whoever is told that the planes are there sees them
 #endif
         if (strange) clear();
+        if (!WHOLE) pad();
     }
 };
 
 inline void network_planes(const darklane_host::NetworkPlanesJob& job) {
     const auto whole = [](long floats) { return floats % LANES == 0; };
     if (reinterpret_cast<std::uintptr_t>(job.planes) % (4 * LANES) == 0 && whole(job.plane_stride[0]) &&
-        whole(job.plane_stride[1]) && whole(job.columns)) {
-        Planes<true>{job}.fill();
+        whole(job.plane_stride[1]) && whole(job.wide)) {
+        Planes<true>{job, {}}.fill();
     } else {
-        Planes<false>{job}.fill();
+        Planes<false>{job, {}}.fill();
     }
 }
 

@@ -69,6 +69,43 @@ def test_equals_numpy_and_writes_nothing_else(
 
 
 @pytest.mark.parametrize("isa", instruction_sets())
+@pytest.mark.parametrize("binade", [-10, -1, 0, 1])
+def test_logarithms_are_those_that_numpy_computes(isa: str, binade: int) -> None:
+    """Every 13th mantissa. NumPy has this polynomial with AVX2 and AVX-512, and other ones elsewhere."""
+    values = np.arange(0, 1 << 23, 13, dtype=np.int32)[: 4 * 400 * 400] + ((127 + binade) << 23)
+    images = np.ones((4, 2, 400, 400), np.float32)
+    images[[0, 3]] = values.view(np.float32).reshape(2, 2, 400, 400)
+    flags, out = np.zeros((2, 400, 400), np.uint16), np.empty((17, 400, 400), np.float32)
+    limits = np.tile(np.array([-100, 100], np.float32), (4, 1))
+    fill_planes(
+        images, images, flags, out, limits=limits, logarithmic=LOGARITHMIC, floor=1e-9, unusable=UNUSABLE, isa=isa
+    )
+    exact = np.log(images[[0, 3]].astype(np.float64))
+    found = -out[[0, 2, 12, 14]].reshape(exact.shape)
+    np.testing.assert_allclose(found, exact, rtol=3e-7, atol=1e-12)
+    if "avx2" in instruction_sets():
+        np.testing.assert_array_equal(found, np.log(images[[0, 3]]))
+
+
+@pytest.mark.parametrize("isa", instruction_sets())
+@pytest.mark.parametrize("columns", [1, 16, 17, 31])
+@pytest.mark.parametrize("first", [16, 17])
+def test_columns_that_no_image_has_are_zero(isa: str, columns: int, first: int) -> None:
+    images, sigma, flags = scene(np.random.default_rng(3), 5, columns, 0.05)
+    memory = np.full(17 * 5 * 64 + 16, 7, np.float32)
+    aligned = memory[-memory.ctypes.data % 64 // 4 :][: 17 * 5 * 64].reshape(17, 5, 64)
+    out = aligned[..., first : first + 32]
+    fill_planes(
+        images, sigma, flags, out, limits=LIMITS, logarithmic=LOGARITHMIC, floor=FLOOR, unusable=UNUSABLE, isa=isa
+    )
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(out[..., :columns], reference(images, sigma, flags))
+    assert not out[..., columns:].any()
+    out[...] = 7
+    assert (memory == 7).all()
+
+
+@pytest.mark.parametrize("isa", instruction_sets())
 def test_whole_cache_lines_are_written_the_same(isa: str) -> None:
     images, sigma, flags = scene(np.random.default_rng(3), 5, 32, 0.01)
     memory = np.zeros(17 * 5 * 64 + 16, np.float32)
@@ -92,6 +129,7 @@ def test_other_arrays_are_refused_by_name() -> None:
         ("sigma", {"sigma": sigma[..., 1:]}),
         ("flags", {"flags": flags[:, 1:]}),
         ("out", {"out": out[1:]}),
+        ("out", {"out": out[..., 1:]}),
         ("out", {"out": out.astype(np.float64)}),
         ("out", {"out": np.zeros((17, 4, 40), np.float32)[..., ::2]}),
     ):
