@@ -35,7 +35,7 @@ class Mean:
 
     def __call__(self, run: Run, scans: Scans, split: Split, seed: int, keep: Path) -> Outcome:
         self.made.append(run.name)
-        channel = 0 if run.channels == "no-dark-field" else 2
+        channel = 0 if run.channels in ("attenuation", "no-dark-field") else 2
 
         def value(index: int) -> float:
             key = (scans.folder, index, channel, run.retrieval)

@@ -30,9 +30,11 @@ def test_every_set_of_planes_gives_heat_and_score(channels: str) -> None:
 
 
 def test_sets_without_dark_field_hold_none() -> None:
-    assert not any("dark_field" in name or "refraction" in name for name in planes_of("no-dark-field"))
+    for channels in ("attenuation", "attenuation-offset", "no-dark-field"):
+        assert not any("dark_field" in name or "refraction" in name for name in planes_of(channels))
+    assert planes_of("attenuation") == ("attenuation low", "attenuation high", "valid")  # as the paper compares with
     assert not any("high" in name for name in planes_of("one-bin"))
-    with pytest.raises(ValueError, match="use one of all, no-dark-field"):
+    with pytest.raises(ValueError, match="use one of all, attenuation"):
         planes_of("colour")
 
 

@@ -45,7 +45,7 @@ def test_numbers_of_the_sample_are_those_worked_by_hand(scans: Scans) -> None:
     np.testing.assert_allclose(net[:, at("dark_field high")], [60.0, 0.0], atol=3.0)
     for channels, names in CHANNELS.items():
         given = ratios.numbers(found, planes_of(channels))
-        dark = channels in ("all", "no-refraction", "one-bin")
+        dark = channels in ("all", "no-refraction", "no-sd", "one-bin")
         assert given.shape == (2, 2 * sum(name in ratios.VALUES for name in names))
         assert (np.abs(given[0] - given[1]).max() > 50) == dark, channels
 
@@ -110,7 +110,7 @@ def test_pretrainings_are_compared_and_those_that_nobody_made_are_told(
     assert "not run: study1-small-pretrained@0.one-bin.map.split-0, which goes on from" in capsys.readouterr().err
     data = json.loads((out / "study1.json").read_text())
     state = {row["label"]: row["state"] for row in data["experiments"]["bins"]["rows"]}
-    assert state[f"{OURS}, two bins, without dark-field"] == "run"
+    assert state[f"{OURS}, two bins, attenuation and offset"] == "run"
     assert state[f"{OURS}, one bin"] == "not run"
     left_out = {row["label"]: row for row in data["experiments"]["leave_one_out"]["rows"]}
     assert left_out[f"{OURS}, soap left out"]["state"] == "run"

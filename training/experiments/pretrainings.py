@@ -10,7 +10,7 @@ from typing import Final
 
 from training.dataset.scan_file import RetrievalName
 from training.dataset.scenes import EXPLOSIVES, HARMLESS
-from training.experiments.plan import OURS, WITHOUT, Bar, Experiment, Run, bins, over_splits
+from training.experiments.plan import ABSORPTION, OURS, Bar, Experiment, Run, bins, over_splits
 
 #: Beginning of the preset's name.
 SMALL: Final = "study1-small"
@@ -75,7 +75,7 @@ def _ratios(splits: int) -> list[Experiment]:
     four, one = (
         [replace(bar, label=_of_numbers(bar.label)) for bar in made.bars] for made in _bins(RATIOS, splits, "", "")
     )
-    for channels, more in (("all", ""), (WITHOUT, ", without dark-field")):
+    for channels, more in (("all", ""), (ABSORPTION, ", attenuation and offset")):
         for start, words in FEWER.items():
             four.append(Bar(f"{NUMBERS}{more}, {words}", over_splits(splits, RATIOS, channels, start=start)))
     note = (
@@ -103,7 +103,7 @@ def _of_numbers(label: str) -> str:
 
 def _sizes(ours: str, splits: int) -> Experiment:
     bars = []
-    for channels, more in (("all", ""), (WITHOUT, ", without dark-field")):
+    for channels, more in (("all", ""), (ABSORPTION, ", attenuation and offset")):
         bars.append(Bar(f"{OURS}{more}", over_splits(splits, ours, channels)))
         for start, words in (FEWER | SHORTER).items():
             bars.append(Bar(f"{OURS}{more}, {words}", over_splits(splits, ours, channels, start=start)))

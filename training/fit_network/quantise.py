@@ -39,14 +39,17 @@ class _Planes(CalibrationDataReader):
 def floating(content: bytes) -> list[str]:
     """Nodes that stay in floating point: all that make ratios, slopes and texture, and what follows the last wide
     convolution.
+
+    Eight bits go from convolution to convolution only: what passes a sum or a ReLU in between stays among them, while
+    the variance of a texture has a ReLU and a sum of its own, and ranges that leave nothing of small ones.
     """
     nodes = onnx.load_from_string(content).graph.node
-    convolutions = [node.name for node in nodes if node.op_type == "Conv"]
-    inside: set[str] = set()
-    kept = set(convolutions[-LAST:])
+    kept = {node.name for node in [node for node in nodes if node.op_type == "Conv"][-LAST:]}
+    eight: set[str] = set()
     for node in nodes:
-        if node.op_type == "Conv" or set(node.input) & inside:
-            inside |= set(node.output)
+        given = [name for name in node.input if name]
+        if node.op_type == "Conv" or (node.op_type in OPERATORS and set(given) <= eight):
+            eight |= set(node.output)
         else:
             kept.add(node.name)
     return sorted(kept)
