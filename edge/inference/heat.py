@@ -121,7 +121,8 @@ class HeatStream:
         assert self._memory is not None
         self._start = start
         self._tile = self._memory[start : start + math.prod(self._shape)].reshape(self._shape)
-        self._tile[:, :, self._filled_rows :, kept:] = 0
+        if self._filled_rows < self._shape[2]:
+            self._tile[:, :, self._filled_rows :, kept:] = 0
 
     def _run(self, tile: F32, until: int) -> None:
         """Add the heat of what is still wanted of ``tile``, as far as its column ``until``."""

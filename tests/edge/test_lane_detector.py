@@ -120,7 +120,7 @@ def test_without_a_network_the_discriminator_judges_alone(tmp_path: Path) -> Non
 
 
 def test_a_network_of_all_planes_gets_them_in_place(tmp_path: Path) -> None:
-    """The same bag with its planes written into the tiles, copied there, and in another order."""
+    """The same bag with its planes written into the tiles, at once and in slabs, copied there, and in another order."""
     content = tiny.graph(planes=len(PLANES), seed=5)
     inputs = {"row_pitch_um": PITCH_UM, "grid_um": GRID_UM, "tube_kv": (80,)}
     heats = []
@@ -133,9 +133,15 @@ def test_a_network_of_all_planes_gets_them_in_place(tmp_path: Path) -> None:
             stream = network.stream(Geometry(160, PITCH_UM, GRID_UM))
             network.feed(stream, tile(THREAT), stack)
             heats.append(stream.finish())
-    np.testing.assert_array_equal(heats[0], heats[1])
-    np.testing.assert_array_equal(heats[2], heats[3])
-    assert np.abs(heats[0] - heats[2]).max() > 0.1
+        for columns in (32, 37):
+            stream = network.stream(Geometry(160, PITCH_UM, GRID_UM))
+            for _, part in slabs_of(THREAT, columns):
+                network.feed(stream, tile(part))
+            heats.append(stream.finish())
+    for k in (1, 2, 3):
+        np.testing.assert_array_equal(heats[0], heats[k])
+        np.testing.assert_array_equal(heats[4], heats[4 + k])
+    assert np.abs(heats[0] - heats[4]).max() > 0.1
 
 
 def test_a_shadow_is_told_and_decides_nothing(tmp_path: Path) -> None:
