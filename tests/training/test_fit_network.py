@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,10 @@ from firmware_bridge.scanner import Scanner  # noqa: E402
 from tests.training.tiny_dataset import make  # noqa: E402
 from training.dataset import Scans  # noqa: E402
 from training.dataset.manifest import Split  # noqa: E402
-from training.fit_network import bundle, checkpoint, export, grain, loop, presets, train  # noqa: E402
+from training.fit_network import bundle, checkpoint, equalise, export, grain, loop, presets, train  # noqa: E402
 from training.fit_network.channels import planes_of  # noqa: E402
 from training.fit_network.inputs import Store  # noqa: E402
+from training.networks.grain_net import GrainNet  # noqa: E402
 
 TINY = presets.GrainPreset("tiny", steps=8, batch=4, crop=48, width=8, every=5, bf16=False, overlay=0.0, pasted=0.0)
 
@@ -99,6 +101,43 @@ def test_presets_hold_what_the_paper_prints() -> None:
     assert isinstance(second, presets.PaperPreset)
     assert second.optimiser == presets.Optimiser("momentum", 0.99, 1e-3, 0.92, 200, 1e-4)
     assert (second.loss, second.crops, second.augment) == ("softmax", 1, False)
+
+
+def test_channels_of_very_different_ranges_are_made_alike(scans: Scans) -> None:
+    torch.manual_seed(0)
+    names = planes_of("all")
+    network = export.fused(GrainNet(names, [1.0] * len(names), width=8).eval(), np.ones(len(names), np.float32))
+    uneven = copy.deepcopy(network)
+    with torch.no_grad():  # the same network, its channels up to a hundred times as large as each other
+        size = torch.logspace(-1, 1, 12)
+        uneven.texture.project.weight *= size.view(-1, 1, 1, 1)
+        uneven.texture.project.bias *= size
+        uneven.texture.least *= (size * size).view(1, -1, 1, 1)
+        for first in (24, 36):
+            uneven.join[0].weight[:, first : first + 12] /= size.view(1, -1, 1, 1)
+        size = torch.logspace(-1, 1, 24)
+        uneven.at8[0].first[0].weight *= size.view(-1, 1, 1, 1)
+        uneven.at8[0].first[0].bias *= size
+        uneven.at8[0].second[0].weight /= size.view(1, -1, 1, 1)
+    store = Store(scans)
+    planes = [grain.whole_cells(store[k].chosen(names)) / 50 for k in range(4)]
+    even = equalise.equalised(uneven, planes)
+    for one in planes:
+        wanted, made = grain.judge(network, one)[0], grain.judge(even, one)[0]
+        np.testing.assert_allclose(made, wanted, atol=1e-3 * np.abs(wanted).max())
+
+    def spread(of: GrainNet, layer: torch.nn.Module) -> float:
+        """Largest range of a channel that ``layer`` makes over the median one."""
+        met: list[torch.Tensor] = []
+        handle = layer.register_forward_hook(lambda *given: met.append(given[2].abs().amax((0, 2, 3))))
+        grain.judge(of, planes[0])
+        handle.remove()
+        return float(met[0].max() / met[0].median())
+
+    for name in ("texture.project", "at8.0.first.0"):
+        before, after = (spread(of, of.get_submodule(name)) for of in (uneven, even))
+        assert before > 8, name
+        assert after < before / 2, name
 
 
 def test_a_bundle_is_what_the_lane_takes(scans: Scans, tmp_path: Path) -> None:

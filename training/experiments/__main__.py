@@ -84,7 +84,8 @@ def _run(given: argparse.Namespace, trainer: Trainer | None) -> int:
     trunks = given.trunk or ["lite0"]
     splits = min(QUICK_SPLITS, given.splits) if given.quick else given.splits
     splits = min(splits, len(scans.manifest.splits))
-    scratch = study if ours.partition("@")[0].endswith(PRETRAINED) else None
+    base = ours.partition("@")[0]
+    scratch = study if base.endswith(PRETRAINED) else None
     if ours.startswith(pretrainings.SMALL):
         experiments = pretrainings.plan(ours, splits)
     else:
@@ -97,10 +98,10 @@ def _run(given: argparse.Namespace, trainer: Trainer | None) -> int:
             trainer = of_networks(weights=given.weights, start=given.start, loaders=given.loaders)
         runs = [
             run
-            for run in wanted(chosen, [ours, *([scratch] if scratch else [])], trunks)
+            for run in wanted(chosen, [ours, base, *([scratch] if scratch else [])], trunks)
             if (given.match or "") in run.name
         ]
-        runs = [run for run in runs if run.preset != ours or not _lacks(run, given.start)]
+        runs = [run for run in runs if run.preset not in (ours, base) or not _lacks(run, given.start)]
         first, step = _share(given.share)
         runs = runs[first::step]
         execute(runs, _sets(study, scans, given), runs_folder, trainer, given.seed, _tell)

@@ -35,14 +35,15 @@ BETWEEN: Final = {
 }
 #: Subfolders of weights of other seeds of the training.
 SEEDS: Final = ("seed-1", "seed-2")
+#: Subfolder of study 2's weights that come from study 1's scans.
+OTHER_VOLTAGE: Final = "from-study1"
 #: Label of our network's bars, and of the same network that has seen nothing but the split's own scans.
 OURS: Final = "ours"
 SCRATCH: Final = "ours, not pretrained"
 #: Data sets of a study: its own; one of the same kind from other scene seeds; its own with labels dealt at random.
 DataName = Literal["own", "second", "shuffled"]
-#: Parts of the scans to train with in the learning curve; batches of a pretrained network, by end of its preset's name.
+#: Parts of the scans to train with in the learning curve.
 CURVE: Final = (0.125, 0.25, 0.5)
-BATCHES: Final = {"": "as the preset has it", "@0": "as it came", "@1500": "1500 batches"}
 
 
 @dataclass(frozen=True)
@@ -226,10 +227,14 @@ def _study2(ours: str, trunk: str, scratch: str | None) -> list[Experiment]:
         for name, (words, channels) in product(TRUNKS, pairs)
     )
     folds = tuple(Run(ours, part=f"fold-{k}") for k in range(FOLDS))
-    longer: list[Experiment] = []
-    if scratch and "@" not in ours:
-        bars = tuple(Bar(f"{OURS}, {words}", timed(f"{ours}{end}")) for end, words in BATCHES.items())
-        longer = [Experiment("batches", "Learning curve over batches", "Each on all scans to train with.", bars)]
+    other: list[Experiment] = []
+    if scratch:
+        told = "500 batches of the study's scans on weights that know only 80 kVp and 0.3 mm."
+        bars = tuple(
+            Bar(f"{OURS}, {words}", (Run(ours.partition("@")[0], channels, start=OTHER_VOLTAGE),))
+            for words, channels in pairs
+        )
+        other = [Experiment("other_voltage", "Learnt at another voltage, then from few scans", told, bars)]
     return [
         Experiment(
             "table1", "Held-out scans (Table 1)",
@@ -240,7 +245,7 @@ def _study2(ours: str, trunk: str, scratch: str | None) -> list[Experiment]:
         Experiment("k_fold", f"{FOLDS}-fold cross-validation within the training part", "", (Bar(OURS, folds),)),
         _retrievals(ours, 1, named, (Run(split),)),
         bins(ours, 1),
-        *longer,
+        *other,
     ]  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from edge.inference.manifest import Manifest, Precision
 from edge.inference.planes import PLANES
 from firmware_bridge.scanner import Scanner
 from kernels.types import F32, F64
-from training.fit_network import export, quantise
+from training.fit_network import equalise, export, quantise
 from training.fit_network.grain import Trained, whole_cells
 from training.fit_network.inputs import Store, ranges
 from training.fit_network.metrics import I64, area_under_curve, confusion, fit_platt, threshold_for
@@ -68,12 +68,11 @@ def make(trained: Trained, store: Store, test: Sequence[int], about: About, fold
     manifest = store.scans.manifest
     labels = np.array([entry.label for entry in manifest.scans], np.int64)
     spans = dict(zip(PLANES, ranges(store, trained.fitted, manifest.recipe.seed), strict=True))
-    content: dict[Precision, bytes] = {
-        "fp32": export.graph(network, np.array([spans[name] for name in network.planes], np.float32))
-    }
     rng = np.random.default_rng([manifest.recipe.seed, 0x08])
     some = rng.permutation(trained.fitted)[:CALIBRATED_ON]
     planes = [whole_cells(store[int(index)].chosen(network.planes)) for index in some]
+    plain = export.fused(network, np.array([spans[name] for name in network.planes], np.float32))
+    content: dict[Precision, bytes] = {"fp32": export.graph(equalise.equalised(plain, planes))}
     content["int8"] = quantise.quantised(content["fp32"], planes, "int8")
     content["tensorrt"] = quantise.quantised(content["fp32"], planes, "tensorrt")
     scores = {kind: _judge(graph, trained, store, test) for kind, graph in content.items()}

@@ -165,12 +165,15 @@ class TextureStatistics(nn.Module):
     def __init__(self, inputs: int, features: int) -> None:
         super().__init__()
         self.project = nn.Conv2d(inputs, features, 1)
+        #: Least variance of each feature, which becomes another where a feature is scaled.
+        self.least: Tensor
+        self.register_buffer("least", torch.full((1, features, 1, 1), LEAST_VARIANCE), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 2 × features, …)."""
         y = self.project(x).float()  # small differences of squares need all digits
         mean, square = _around(y, WINDOW, STEP), _around(y * y, WINDOW, STEP)
-        return torch.cat([mean, torch.sqrt(torch.relu(square - mean * mean) + LEAST_VARIANCE)], 1)
+        return torch.cat([mean, torch.sqrt(torch.relu(square - mean * mean) + self.least)], 1)
 
 
 class GrainNet(nn.Module):
