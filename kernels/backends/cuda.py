@@ -117,11 +117,12 @@ class CudaBackend(CudaAcquisition):
         problems = rows * columns * (1 if model == 2 else BINS)
         memory = self.memory
         with self.lock, self.stream:
+            given = memory.send("curves", curves)
             prepared = memory.device("prepared", (lines, CURVE_PREPARED), np.float32)
             self.launch(
                 "prepare_curves",
                 lines,
-                memory.send("curves", curves),
+                given,
                 np.float32(x_um),
                 np.int32(model == 0),
                 np.int32(rows),
@@ -134,6 +135,8 @@ class CudaBackend(CudaAcquisition):
                 ("retrieve_paper", "retrieve_full", "retrieve_map")[model],
                 problems,
                 memory.send("samples", samples),
+                given,
+                np.float32(x_um),
                 prepared,
                 memory.send("exposure", exposure),
                 memory.send("variance", variance_factor),

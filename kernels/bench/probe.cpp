@@ -41,6 +41,9 @@ CountedInt bits_of(Counted x) { return {darklane::bits_of(x.v)}; }
 Counted float_of(CountedInt a) { return Counted(darklane::float_of(a.i)); }
 Counted to_float(CountedInt a) { ++others; return Counted(darklane::to_float(a.i)); }
 
+Counted rounded_product(Counted a, Counted b) { return a * b; }
+Counted product_rest(Counted a, Counted b, Counted p) { ++sums; ++products; return Counted(darklane::product_rest(a.v, b.v, p.v)); }
+
 using namespace darklane;
 
 Curve<Counted> counted(const Curve<float>& from) {
@@ -77,6 +80,15 @@ long run(long n, const float* samples, float gain, const float* curves, float x,
         }
         Outcome<Counted, NB> out;
         finish<PAPER>(data, curve, prior, s, state.trial, Counted(settled ? 1.0f : 0.0f), out);
+        if constexpr (NB == 1) {
+            if (out.weak.v == 0.0f) continue;
+            Given<Counted> in;
+            for (int k = 0; k < CURVE_INPUTS; ++k) in.curve[k] = Counted(curves[k]);
+            for (int g = 0; g < GROUPS; ++g) in.counts[g] = Counted(samples[i * GROUPS + g] * gain);
+            in.x = Counted(x);
+            in.exposure = Counted(gain);
+            refine<PAPER>(in, data, curve, prior, s, out.fitted);
+        }
     }
     return iterations;
 }

@@ -1,12 +1,14 @@
 // The last step of a fit, the 1-σ of its result, and the flags.
 #pragma once
-#include "second_order.cuh"
+#include "refine.cuh"
 
 namespace DARKLANE_NAMESPACE {
 
 // Channels t, Δ, τ², o; flags are whole numbers.
 template <class F, int NB> struct Outcome {
     F image[4][NB], sigma[4][NB], flags[NB];
+    Point<F, NB> fitted;  // before a bias was taken off, and whether refine() is worth its time there; with o free
+    F weak;
 };
 
 // Variance of o that the four samples of one bin give alone, without the prior.
@@ -104,6 +106,10 @@ DARKLANE_FN void finish(const Data<F, NB>& data, const Curve<F> (&curve)[NB], co
         }
         out.flags[b] = flags;
         usable[b] = select(inside & regular & (converged > zero), F(1.0f), zero);
+    }
+    if constexpr (NB == 1) {
+        out.fitted = last;
+        out.weak = weak(data, last, c[0], out.flags[0], s);
     }
     F skew[NB], share[NB];
     second_order<PAPER>(curve, data.gain, prior, s, n, f, tied, c, usable, known, last, skew, share);

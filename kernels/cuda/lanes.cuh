@@ -8,9 +8,23 @@
 #if defined(__CUDACC__)
 #define DARKLANE_FN __host__ __device__ __forceinline__
 #define DARKLANE_UNROLL _Pragma("unroll")
+#define DARKLANE_ROLL _Pragma("unroll 1")
 #else
 #define DARKLANE_FN inline __attribute__((always_inline))
 #define DARKLANE_UNROLL _Pragma("GCC unroll 8")
+#define DARKLANE_ROLL _Pragma("GCC unroll 1")
+#endif
+
+// Keeps the value of a variable as it is: no compiler looks beyond this at what it was made of.
+#if defined(__aarch64__)
+#define DARKLANE_KEEP(VALUE) asm("" : "+w"(VALUE))
+#elif defined(__x86_64__)
+#define DARKLANE_KEEP(VALUE) asm("" : "+v"(VALUE))
+#else
+#define DARKLANE_KEEP(VALUE) asm("" : "+m"(VALUE))
+#endif
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+#define DARKLANE_FUSED  // a product and a sum can be one operation
 #endif
 
 // Each instruction set of the host build has its own namespace, so the linker never mixes their functions.

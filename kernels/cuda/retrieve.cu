@@ -10,11 +10,12 @@ namespace {
 __device__ __forceinline__ void read_again() { asm volatile("" ::: "memory"); }
 
 // Problem i of n. Planes of n values each: samples[group][bin], images and sigma[channel][bin], flags[bin], where the
-// bin is part of the problem for one bin at a time (NB = 1: n counts the pixels of both bins).
+// bin is part of the problem for one bin at a time (NB = 1: n counts the pixels of both bins). `given` are the curves as
+// prepare_curves() got them, with the same x, `curves` what it made of them.
 template <bool PAPER, int NB>
-__device__ void fit(int i, const float* samples, const float* curves, const float* exposure, const float* variance,
-                    const float* prior_values, int n, int columns, float bias_most, float* images, float* sigma,
-                    unsigned short* flags) {
+__device__ void fit(int i, const float* samples, const float* given, float x, const float* curves, const float* exposure,
+                    const float* variance, const float* prior_values, int n, int columns, float bias_most, float* images,
+                    float* sigma, unsigned short* flags) {
     Settings s = settings();
     s.bias_most = bias_most;  // the only one that a call chooses
     const Prior& prior = *reinterpret_cast<const Prior*>(prior_values);
@@ -55,6 +56,21 @@ __device__ void fit(int i, const float* samples, const float* curves, const floa
         }
         flags[static_cast<long long>(b) * n + i] = static_cast<unsigned short>(good ? static_cast<int>(out.flags[b]) : BAD_INPUT);
     }
+    if constexpr (NB == 1) {
+        if (!good || out.weak == 0.0f) return;
+        read_again();
+        Given<float> in;
+        for (int k = 0; k < CURVE_INPUTS; ++k) in.curve[k] = given[CURVE_INPUTS * line + k];
+        for (int g = 0; g < GROUPS; ++g) in.counts[g] = samples[static_cast<long long>(g) * n + i];
+        in.x = x;
+        in.exposure = exposure[column];
+        Point<float, 1> p = out.fitted;
+        refine<PAPER>(in, data, curve, prior, s, p);
+        images[i] += p.t[0] - out.fitted.t[0];
+        images[static_cast<long long>(n) + i] += p.s[0] - out.fitted.s[0];
+        images[2LL * n + i] += p.v[0] - out.fitted.v[0];
+        images[3LL * n + i] += p.z[0] - out.fitted.z[0];
+    }
 }
 
 }  // namespace
@@ -71,13 +87,14 @@ extern "C" __global__ void prepare_curves(const float* curves, float x, int pape
 }
 
 #define DARKLANE_RETRIEVE(NAME, PAPER, NB)                                                                             \
-    extern "C" __global__ void NAME(const float* samples, const float* curves, const float* exposure,                  \
-                                    const float* variance, const float* prior, int n,                                  \
+    extern "C" __global__ void NAME(const float* samples, const float* given, float x, const float* curves,            \
+                                    const float* exposure, const float* variance, const float* prior, int n,           \
                                     int columns, float bias_most, float* images, float* sigma,                         \
                                     unsigned short* flags) {                                                           \
         const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);                                         \
         if (i >= n) return;                                                                                            \
-        fit<PAPER, NB>(i, samples, curves, exposure, variance, prior, n, columns, bias_most, images, sigma, flags);    \
+        fit<PAPER, NB>(i, samples, given, x, curves, exposure, variance, prior, n, columns, bias_most, images, sigma,  \
+                       flags);                                                                                         \
     }
 
 DARKLANE_RETRIEVE(retrieve_paper, true, 1)

@@ -30,6 +30,7 @@ template <bool PAPER, int NB> class Retrieval {
         start_all(tile);
         iterate_all(tile);
         finish_all(first, tile);
+        if constexpr (NB == 1) refine_all(first, tile);
     }
 
   private:
@@ -160,6 +161,7 @@ template <bool PAPER, int NB> class Retrieval {
 
     void finish_all(long first, Tile<NB>& tile) const {
         LaneCurves<NB> curves(prepared_, lines_);
+        tile.weak_count = 0;
         const float nan = __builtin_nanf("");
         for (int at = 0; at < tile.count; at += LANES) {
             curves.set_all(&tile.line[at]);
@@ -172,6 +174,14 @@ template <bool PAPER, int NB> class Retrieval {
             Outcome<Lanes, NB> out;
             finish<PAPER>(data, curve, prior_, settings_, p, load(&tile.converged[at]), out);
             const int valid = tile.count - at < LANES ? tile.count - at : LANES;
+            if constexpr (NB == 1) {
+                if (const unsigned weak = bits(out.weak > Lanes(0.0f))) {
+                    put<NB>(tile.point, at, out.fitted);
+                    for (int i = 0; i < valid; ++i) {
+                        if ((weak >> i & 1) != 0 && tile.good[at + i]) tile.weak[tile.weak_count++] = at + i;
+                    }
+                }
+            }
             for (int k = 0; k < 4 * NB; ++k) {
                 float image[LANES], sigma[LANES];
                 store(image, out.image[k / NB][k % NB]);
@@ -194,11 +204,52 @@ template <bool PAPER, int NB> class Retrieval {
         }
     }
 
+    void refine_all(long first, const Tile<NB>& tile) const {
+        LaneCurves<NB> curves(prepared_, lines_);
+        for (int from = 0; from < tile.weak_count; from += LANES) {
+            const int valid = tile.weak_count - from < LANES ? tile.weak_count - from : LANES;
+            float y[GROUPS][LANES], gain[LANES], point[4][LANES];
+            float given[CURVE_INPUTS][LANES], counts[GROUPS][LANES], exposure[LANES];
+            for (int lane = 0; lane < LANES; ++lane) {
+                const int at = tile.weak[from + (lane < valid ? lane : 0)], line = tile.line[at];
+                curves.set(lane, line);
+                gain[lane] = tile.gain[at];
+                for (int k = 0; k < 4; ++k) point[k][lane] = tile.point[k][at];
+                for (int k = 0; k < CURVE_INPUTS; ++k) given[k][lane] = job_.curves[CURVE_INPUTS * line + k];
+                for (int g = 0; g < GROUPS; ++g) {
+                    y[g][lane] = tile.y[g][at];
+                    counts[g][lane] = job_.samples[g * n_ + first + at];
+                }
+                exposure[lane] = job_.exposure[first + at - line * job_.columns];
+            }
+            Curve<Lanes> curve[NB];
+            curves.get(curve);
+            Given<Lanes> in;
+            Data<Lanes, NB> data;
+            for (int k = 0; k < CURVE_INPUTS; ++k) in.curve[k] = load(given[k]);
+            for (int g = 0; g < GROUPS; ++g) {
+                data.y[0][g] = load(y[g]);
+                in.counts[g] = load(counts[g]);
+            }
+            in.x = Lanes(job_.x);
+            in.exposure = load(exposure);
+            data.gain = load(gain);
+            Point<Lanes, NB> p = {{load(point[0])}, {load(point[1])}, {load(point[2])}, {load(point[3])}};
+            refine<PAPER>(in, data, curve, prior_, settings_, p);
+            float refined[4][LANES];
+            put<NB>(refined, 0, p);
+            for (int k = 0; k < 4; ++k) {
+                float* to = job_.images + k * n_ + first;
+                for (int i = 0; i < valid; ++i) to[tile.weak[from + i]] += refined[k][i] - point[k][i];
+            }
+        }
+    }
+
     const darklane_host::RetrieveJob& job_;
     const long n_, lines_;
     const float* prepared_;
-    Settings settings_;
     Prior prior_;
+    Settings settings_;
 };
 
 template <bool PAPER, int NB> void retrieve_model(const darklane_host::RetrieveJob& job) {

@@ -1,10 +1,12 @@
 // Lanes: the SIMD vector that the kernels of ../cuda/*.cuh are instantiated with on the processor.
 // DARKLANE_LANES floats wide; the compiler lowers it to what the flags of the including file allow.
 #pragma once
-#include "lanes.cuh"
+#include "twofold.cuh"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 namespace DARKLANE_NAMESPACE {
@@ -88,6 +90,25 @@ DARKLANE_FN Lanes exp2_of(Lanes x) {
     return (FloatVector)_mm512_scalef_ps((__m512)p.v, whole);
 }
 #endif
+
+// Of twofold.cuh, for lanes.
+DARKLANE_FN Lanes rounded_product(Lanes a, Lanes b) {
+    FloatVector p = a.v * b.v;
+    DARKLANE_KEEP(p);
+    return p;
+}
+
+DARKLANE_FN Lanes product_rest(Lanes a, Lanes b, Lanes p) {
+#if DARKLANE_LANES == 16 && defined(__AVX512F__)
+    return (FloatVector)_mm512_fmsub_ps((__m512)a.v, (__m512)b.v, (__m512)p.v);
+#elif DARKLANE_LANES == 8 && defined(__FMA__)
+    return (FloatVector)_mm256_fmsub_ps((__m256)a.v, (__m256)b.v, (__m256)p.v);
+#elif DARKLANE_LANES == 4 && defined(__ARM_FEATURE_FMA)
+    return (FloatVector)vfmaq_f32((float32x4_t)(-p.v), (float32x4_t)a.v, (float32x4_t)b.v);
+#else
+    return split_rest(a, b, p);
+#endif
+}
 
 // Lane i of the result is lane index[i] of x.
 DARKLANE_FN Lanes shuffle(Lanes x, IntVector index) { return __builtin_shuffle(x.v, index); }

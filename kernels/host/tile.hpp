@@ -18,6 +18,8 @@ template <int NB> struct Tile {
     int line[PADDED];
     unsigned char good[PADDED];
     int count;
+    int weak[TILE];  // the problems that refine() is for
+    int weak_count;
 };
 
 // The curves of each lane, loaded again only where a lane moves to another row.
