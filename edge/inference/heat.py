@@ -18,8 +18,9 @@ from kernels.network_planes import pack_rows
 from kernels.types import F32
 
 #: Columns of heat that one run adds, in pixels; rounded up to whole cells. Fewer: more is computed twice in the halos;
-#: more: more is left to do when the bag ends.
-TILE = 256
+#: more: more is left to do when the bag ends. With halos of 88, every second tile ends with a slab of 32 columns; others
+#: cut one in two, which costs as much as a whole one more.
+TILE = 272
 
 #: Memory of bags that have ended, for those to come: fresh memory costs as much as a copy.
 Buffers = list[F32]
