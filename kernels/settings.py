@@ -64,9 +64,6 @@ class Settings:
     skew_reach: float = 3.0  # σ of `map` is wider by that many times its growth: half of a 5-σ interval, and a little
     map_coverage: float = 1.15  # coverage factor of `map`: its σ are that many standard deviations
     skew_growth_free: float = 0.05  # skew_growth with o free: σ is not made wider there
-    refine_rounding: float = 0.005  # with o free: this times σ √counts above the size of an unknown, and rounding shows
-    refine_size: float = 0.1  # in it as 5e-5 to 1e-4 of that size, which is at least this part of the scales above;
-    refine_gain: float = 0.1  # then more digits are used. A step that lowers χ² by more than this is not rounding
 
     def vector(self) -> F32:
         """All fields, in order, as the (n,) float32 argument of the compiled kernels."""

@@ -87,7 +87,7 @@ long run(long n, const float* samples, float gain, const float* curves, float x,
             for (int g = 0; g < GROUPS; ++g) in.counts[g] = Counted(samples[i * GROUPS + g] * gain);
             in.x = Counted(x);
             in.exposure = Counted(gain);
-            refine<PAPER>(in, data, curve, prior, s, out.fitted);
+            refine<PAPER>(in, data.gain, curve, prior, s, out.fitted);
         }
     }
     return iterations;

@@ -8,6 +8,11 @@
 
 namespace DARKLANE_NAMESPACE {
 
+// Rounding shows in an unknown as less than 1e-4 of its size where σ √counts is less than REFINE_SPREAD of that size; the
+// size is at least REFINE_SIZE of the unknown's scale in the stopping rule.
+constexpr float REFINE_SPREAD = 250.0f;
+constexpr float REFINE_SIZE = 0.1f;
+constexpr float REFINE_GAIN = 0.1f;  // a step that would lower χ² by more is not taken
 constexpr int REFINE_STEPS = 4;
 
 // One bin of a pixel as it came, before anything was rounded: the curves of equation (1), the working point, and counts.
@@ -53,12 +58,12 @@ template <class F>
 DARKLANE_FN F weak(const Data<F, 1>& data, const Point<F, 1>& p, const Covariance<F>& c, F faults, const Settings& s) {
     F most = data.y[0][0];
     DARKLANE_UNROLL for (int g = 1; g < GROUPS; ++g) most = maximum(most, data.y[0][g]);
-    const F limit = F(1.0f / (s.refine_rounding * s.refine_rounding)) / (most * data.gain);
+    const F limit = F(REFINE_SPREAD * REFINE_SPREAD) / (most * data.gain);
     const F variance[4] = {c.tt, c.ss, c.vv, c.oo}, at[4] = {p.t[0], p.s[0], p.v[0], p.z[0]};
     const float scale[4] = {s.step_t, s.step_refraction, s.step_dark_field, s.step_offset};
     F worst = F(0.0f) - limit;
     DARKLANE_UNROLL for (int k = 0; k < 4; ++k) {
-        const F size = maximum(magnitude(at[k]), F(scale[k] * s.refine_size));
+        const F size = maximum(magnitude(at[k]), F(scale[k] * REFINE_SIZE));
         worst = maximum(worst, variance[k] - limit * size * size);
     }
     return select((worst > F(0.0f)) & (faults == F(0.0f)), F(1.0f), F(0.0f));
@@ -67,8 +72,8 @@ DARKLANE_FN F weak(const Data<F, 1>& data, const Point<F, 1>& p, const Covarianc
 // Newton's steps from the point of a fit with o free, with slopes of float32 and residuals of twice that. One is enough but
 // where the fit stopped in a long valley. A step that is no small part of σ is not taken.
 template <bool PAPER, class F>
-DARKLANE_FN void refine(const Given<F>& in, const Data<F, 1>& data, const Curve<F> (&curve)[1], const Prior& prior,
-                        const Settings& s, Point<F, 1>& p) {
+DARKLANE_FN void refine(const Given<F>& in, F gain, const Curve<F> (&curve)[1], const Prior& prior, const Settings& s,
+                        Point<F, 1>& p) {
     const F zero(0.0f), none[GROUPS] = {zero, zero, zero, zero}, at_rest[1] = {zero};
     F going(1.0f);
     for (int k = 0; k < REFINE_STEPS && any(going > zero); ++k) {
@@ -76,7 +81,7 @@ DARKLANE_FN void refine(const Given<F>& in, const Data<F, 1>& data, const Curve<
         residuals<PAPER>(in, p.t[0], p.s[0], p.v[0], p.z[0], s.pitch, r);
         gaussians<PAPER>(curve[0], p.s[0], p.v[0], s.pitch, a, b, c);
         Normal<F> n[1];
-        assemble_from(curve[0], data.y[0], data.gain, p.t[0], p.z[0], s, none, a, b, c, n[0]);
+        assemble_from(curve[0], none, gain, p.t[0], p.z[0], s, none, a, b, c, n[0]);  // all but what samples are in
         n[0].gt = n[0].gs = n[0].gv = n[0].go = zero;
         DARKLANE_UNROLL for (int g = 0; g < GROUPS; ++g) {
             const F wr = n[0].weight[g] * r[g], wrt = wr * p.t[0];
@@ -91,8 +96,8 @@ DARKLANE_FN void refine(const Given<F>& in, const Data<F, 1>& data, const Curve<
         factor(n, tied, prior, zero, f);
         aim(n, tied, prior, at_rest, f);
         const Step3<F> step = private_step(f, 0);
-        const F gain = n[0].gt * f.step_t[0] + n[0].gs * step.s + n[0].gv * step.v + n[0].go * step.z;
-        going = select((gain < F(s.refine_gain)) & (p.t[0] + f.step_t[0] > zero), going, zero);
+        const F lower = n[0].gt * f.step_t[0] + n[0].gs * step.s + n[0].gv * step.v + n[0].go * step.z;
+        going = select((lower < F(REFINE_GAIN)) & (p.t[0] + f.step_t[0] > zero), going, zero);
         const Point<F, 1> from = p;
         p.t[0] = p.t[0] + going * f.step_t[0];
         p.s[0] = p.s[0] + going * step.s;

@@ -65,7 +65,7 @@ __device__ void fit(int i, const float* samples, const float* given, float x, co
         in.x = x;
         in.exposure = exposure[column];
         Point<float, 1> p = out.fitted;
-        refine<PAPER>(in, data, curve, prior, s, p);
+        refine<PAPER>(in, data.gain, curve, prior, s, p);
         images[i] += p.t[0] - out.fitted.t[0];
         images[static_cast<long long>(n) + i] += p.s[0] - out.fitted.s[0];
         images[2LL * n + i] += p.v[0] - out.fitted.v[0];

@@ -19,7 +19,6 @@ struct Settings {
     float stepped_iterations;
     float gain_least, gain_part, singular_spread_free;
     float second_order_spread, bias_least, bias_most, skew_growth, skew_reach, map_coverage, skew_growth_free;
-    float refine_rounding, refine_size, refine_gain;
 };
 
 #if defined(DARKLANE_SETTINGS)

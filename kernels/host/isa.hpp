@@ -62,7 +62,7 @@ struct CurvesJob {
 };
 
 // Number of floats in the table of kernels/settings.py.
-constexpr unsigned long SETTINGS = 49;
+constexpr unsigned long SETTINGS = 46;
 
 struct Kernels {
     const char* name;

@@ -206,36 +206,32 @@ template <bool PAPER, int NB> class Retrieval {
 
     void refine_all(long first, const Tile<NB>& tile) const {
         LaneCurves<NB> curves(prepared_, lines_);
+        float given[CURVE_INPUTS][LANES], counts[GROUPS][LANES], exposure[LANES], gain[LANES], point[4][LANES];
+        int line[LANES];
+        for (int& of : line) of = -1;
         for (int from = 0; from < tile.weak_count; from += LANES) {
             const int valid = tile.weak_count - from < LANES ? tile.weak_count - from : LANES;
-            float y[GROUPS][LANES], gain[LANES], point[4][LANES];
-            float given[CURVE_INPUTS][LANES], counts[GROUPS][LANES], exposure[LANES];
             for (int lane = 0; lane < LANES; ++lane) {
-                const int at = tile.weak[from + (lane < valid ? lane : 0)], line = tile.line[at];
-                curves.set(lane, line);
-                gain[lane] = tile.gain[at];
-                for (int k = 0; k < 4; ++k) point[k][lane] = tile.point[k][at];
-                for (int k = 0; k < CURVE_INPUTS; ++k) given[k][lane] = job_.curves[CURVE_INPUTS * line + k];
-                for (int g = 0; g < GROUPS; ++g) {
-                    y[g][lane] = tile.y[g][at];
-                    counts[g][lane] = job_.samples[g * n_ + first + at];
+                const int at = tile.weak[from + (lane < valid ? lane : 0)];
+                if (tile.line[at] != line[lane]) {
+                    line[lane] = tile.line[at];
+                    curves.set(lane, line[lane]);
+                    for (int k = 0; k < CURVE_INPUTS; ++k) given[k][lane] = job_.curves[CURVE_INPUTS * line[lane] + k];
                 }
-                exposure[lane] = job_.exposure[first + at - line * job_.columns];
+                for (int g = 0; g < GROUPS; ++g) counts[g][lane] = job_.samples[g * n_ + first + at];
+                for (int k = 0; k < 4; ++k) point[k][lane] = tile.point[k][at];
+                exposure[lane] = job_.exposure[first + at - line[lane] * job_.columns];
+                gain[lane] = tile.gain[at];
             }
             Curve<Lanes> curve[NB];
             curves.get(curve);
             Given<Lanes> in;
-            Data<Lanes, NB> data;
             for (int k = 0; k < CURVE_INPUTS; ++k) in.curve[k] = load(given[k]);
-            for (int g = 0; g < GROUPS; ++g) {
-                data.y[0][g] = load(y[g]);
-                in.counts[g] = load(counts[g]);
-            }
+            for (int g = 0; g < GROUPS; ++g) in.counts[g] = load(counts[g]);
             in.x = Lanes(job_.x);
             in.exposure = load(exposure);
-            data.gain = load(gain);
             Point<Lanes, NB> p = {{load(point[0])}, {load(point[1])}, {load(point[2])}, {load(point[3])}};
-            refine<PAPER>(in, data, curve, prior_, settings_, p);
+            refine<PAPER>(in, load(gain), curve, prior_, settings_, p);
             float refined[4][LANES];
             put<NB>(refined, 0, p);
             for (int k = 0; k < 4; ++k) {
@@ -248,8 +244,8 @@ template <bool PAPER, int NB> class Retrieval {
     const darklane_host::RetrieveJob& job_;
     const long n_, lines_;
     const float* prepared_;
-    Prior prior_;
     Settings settings_;
+    Prior prior_;
 };
 
 template <bool PAPER, int NB> void retrieve_model(const darklane_host::RetrieveJob& job) {
