@@ -29,6 +29,8 @@ Buffers = list[F32]
 _MOVES = 16
 #: Floats of a cache line: planes that begin and end with one are written without reading what was there.
 _LINE = 16
+#: Floats of a huge page, which NumPy asks the system for where memory is large; only whole ones can be.
+_PAGE = (2 << 20) // 4
 
 
 class HeatStream:
@@ -134,9 +136,10 @@ class HeatStream:
 
 
 def aligned_zeros(floats: int) -> F32:
-    """New memory that begins with a cache line."""
-    memory = np.zeros(floats + _LINE, np.float32)
-    gap = -memory.ctypes.data // memory.itemsize % _LINE
+    """New memory that begins with a cache line, and consists of huge pages where it is as large as one."""
+    unit = _PAGE if floats >= _PAGE else _LINE
+    memory = np.zeros((-(-floats // unit) + 1) * unit, np.float32)
+    gap = -memory.ctypes.data // memory.itemsize % unit
     return memory[gap : gap + floats]
 
 
