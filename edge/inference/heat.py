@@ -18,8 +18,8 @@ from kernels.network_planes import pack_rows
 from kernels.types import F32
 
 #: Columns of heat that one run adds, in pixels; rounded up to whole cells. Fewer: more is computed twice in the halos;
-#: more: more is left to do when the bag ends. With halos of 88, every second tile ends with a slab of 32 columns; others
-#: cut one in two, which costs as much as a whole one more.
+#: more: more is left to do when the bag ends. With halos of 88, every second tile ends where a slab of 32 columns does;
+#: the others cut one in two, and each part costs nearly as much as a whole one.
 TILE = 272
 
 #: Memory of bags that have ended, for those to come: fresh memory costs as much as a copy.
