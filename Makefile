@@ -106,19 +106,19 @@ bench: install
 	$(BIN)/darklane bench kernels --json build/bench-kernels.json
 	$(BIN)/darklane bench lane
 
-# The default network: data sets, training, signed bundle, fusion with the discriminator; an hour on one core (docs/how-to/train.md).
+# The default network: data sets, training, signed bundle, fusion with the discriminator; hours on one core (docs/how-to/train.md).
 # Every step goes on from where it was. Everything it learns from is simulated.
 TRAIN := build/train
 .PHONY: train
 train: install
 	$(BIN)/pip install --quiet $$($(BIN)/python -c 'import tomllib; \
 	  print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["train"])')
-	nice $(BIN)/python -m training.dataset study1 --seed 1070000 --scans 900 --per-scanner 10 --clutter 2 10 \
+	nice $(BIN)/python -m training.dataset study1 --seed 1070000 --scans 2000 --per-scanner 10 --clutter 2 10 \
 	  --belt-mm-s 11.7 --map-only --out $(TRAIN)/windows
-	nice $(BIN)/python -m training.fit_network.pretrain lane --data $(TRAIN)/windows --out $(TRAIN)/start
-	nice $(BIN)/python -m training.dataset lane --scans 240 --per-scanner 4 --out $(TRAIN)/lane
+	nice $(BIN)/python -m training.fit_network.pretrain lane --data $(TRAIN)/windows --out $(TRAIN)/start --seed 1
+	nice $(BIN)/python -m training.dataset lane --scans 880 --per-scanner 4 --out $(TRAIN)/lane
 	nice $(BIN)/python -m training.fit_network lane-pretrained --data $(TRAIN)/lane --start $(TRAIN)/start \
-	  --out $(TRAIN)/network
+	  --out $(TRAIN)/network --seed 1
 	nice $(BIN)/python -m training.dataset lane --seed 1290000 --scans 160 --per-scanner 1 --out $(TRAIN)/fusion
 	nice $(BIN)/python -m training.fuse --bundle $$(ls -dt $(TRAIN)/network/net-* | head -n 1) \
 	  --data $(TRAIN)/fusion --out $(TRAIN)/fused --keys $(TRAIN)/network/keys

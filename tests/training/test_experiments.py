@@ -88,7 +88,7 @@ def test_an_experiment_is_run_resumed_and_reported(scans: Scans, tmp_path: Path)
     leakage = [row["summary"]["accuracy"] for row in data["experiments"]["leakage"]["rows"]]
     assert leakage[:2] == [1.0, 1.0]
     assert leakage[2] < 0.9
-    assert [row["state"] for row in data["experiments"]["learning"]["rows"]] == ["run"] * 4
+    assert [row["state"] for row in data["experiments"]["learning"]["rows"]] == ["run"] * 8
     assert data["experiments"]["augmentation"]["rows"][1]["state"] == "not run"
     assert data["dataset_sha256"] == scans.manifest.sha256
     assert {record["weights"] for record in data["runs"]} == {"none"}

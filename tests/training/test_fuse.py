@@ -24,7 +24,7 @@ from training.dataset.scan_file import THREAT, Scan
 from training.fuse.__main__ import ship
 from training.fuse.bags import examine
 from training.fuse.fit import SMOOTHINGS, SOFTNESS, fused, threshold_for
-from training.fuse.rule import Bag, Rule, fit, logistic, raw, steadiest
+from training.fuse.rule import Bag, Rule, fit, folds, logistic, losses, raw, steadiest, unseen
 from training.model import FALSE_ALARM_LIMIT
 
 ROWS, COLUMNS = 12, 16
@@ -67,6 +67,22 @@ def test_of_rules_about_as_good_the_one_with_the_least_of_the_discriminator_is_t
     assert steadiest(loss, np.array([1.0, 0.5, 0.1])) == 1
     assert steadiest(loss, np.array([1.0, 1.5, 0.1])) == 0
     assert steadiest(loss[:, :1], np.array([1.0, 0.5, 0.1])) == int(np.argmin(loss[:, 0])), "one bag tells no error"
+
+
+def test_rules_are_compared_on_bags_that_they_were_not_fitted_on() -> None:
+    rng, label = np.random.default_rng(5), np.arange(40) % 2 == 0
+    noise = rng.standard_normal((200, 40))
+    _, scale, bias = logistic(noise, label)
+    seen, new = losses(scale[:, None] * noise + bias[:, None], label), unseen(noise, label)
+    chance = losses(np.zeros((1, 40)), label).mean()
+    assert seen.mean(1).min() < seen.mean() < chance < new.mean(), "what is fitted to noise is worse than no rule"
+    assert sorted(np.bincount(folds(label))) == [8] * 5
+    changed = label.copy()
+    changed[:2] = changed[1::-1]
+    part = folds(label)[0]
+    assert part != folds(label)[1]
+    other = ~np.isin(folds(label), (part, folds(label)[1]))
+    assert not np.allclose(unseen(noise, changed)[:, other], new[:, other]), "all others are learnt from"
 
 
 def test_where_network_and_discriminator_say_the_same_the_network_is_believed() -> None:

@@ -105,9 +105,10 @@ def plan(
 def _learning(presets: dict[str, str], training: int) -> Experiment:
     counts = [2 * round(part * training / 2) for part in CURVE]
     bars: list[Bar] = []
-    for label, preset in presets.items():
-        bars.append(Bar(f"{label}, {training} scans", (Run(preset),)))
-        bars += [Bar(f"{label}, {count} scans", (Run(preset, part=f"some-{count}"),)) for count in reversed(counts)]
+    for (label, preset), (words, channels) in product(presets.items(), (("", "all"), (", without", WITHOUT))):
+        bars.append(Bar(f"{label}{words}, {training} scans", (Run(preset, channels),)))
+        for count in reversed(counts):
+            bars.append(Bar(f"{label}{words}, {count} scans", (Run(preset, channels, part=f"some-{count}"),)))
     note = "Split 0, trained with a part of its scans."
     return Experiment("learning", "Learning curve", note, tuple(bars))
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from training.dataset.scan_file import RetrievalName
 from training.dataset.scenes import EXPLOSIVES, HARMLESS
-from training.experiments.plan import ABSORPTION, OURS, Bar, Experiment, Run, bins, over_splits
+from training.experiments.plan import ABSORPTION, BETWEEN, OURS, WITHOUT, Bar, Experiment, Run, bins, over_splits
 
 #: Beginning of the preset's name.
 SMALL: Final = "study1-small"
@@ -29,6 +29,7 @@ FEWER: Final = {
     "scans-150": "150 scans (15 scanners)",
     "scans-60": "60 scans (6 scanners)",
 }
+_BETWEEN: Final = {f", {words}": channels for words, channels in BETWEEN.items() if channels.startswith(WITHOUT)}
 SHORTER: Final = {SHORT: f"{SHORT_STEPS} batches", "batches-250": "250 batches"}
 
 
@@ -42,6 +43,14 @@ def plan(ours: str, splits: int) -> list[Experiment]:
             (
                 Bar(OURS, over_splits(splits, ours)),
                 Bar(f"{OURS}, without refraction only", over_splits(splits, ours, "no-refraction")),
+            ),
+        ),
+        Experiment(
+            "dark_field", "With and without dark-field", "Without: the attenuation images of both bins only.",
+            tuple(
+                Bar(f"{label}{words}", over_splits(splits, preset, channels))
+                for label, preset in ((OURS, ours), (NUMBERS, RATIOS))
+                for words, channels in {"": "all", ", without": WITHOUT, **_BETWEEN}.items()
             ),
         ),
         *_ratios(splits),

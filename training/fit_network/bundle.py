@@ -22,6 +22,7 @@ from training.fit_network import equalise, export, quantise
 from training.fit_network.grain import Trained, whole_cells
 from training.fit_network.inputs import Store, ranges
 from training.fit_network.metrics import I64, area_under_curve, confusion, fit_platt, threshold_for
+from training.fit_network.presets import INT8_LOSS
 from training.networks.grain_net import HALO, SMOOTH, STRIDE, parameters
 
 #: Names of the graphs in the bundle.
@@ -34,8 +35,6 @@ TARGET_RATE = 0.95
 CALIBRATED_ON = 24
 #: Golden vectors: so many parts of so many pixels a side. More would take the bundle above 5 MB.
 GOLDEN, GOLDEN_SIZE = 1, 128
-#: The CPU runs the eight-bit graph when its area under the curve is at most this much below that of fp32.
-INT8_LOSS = 0.003
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,13 @@ from edge.config import Inference
 from edge.inference.bundle import ModelBundle, load, write
 from edge.inference.card import card
 from edge.inference.examination import MaterialDetector
+from edge.inference.manifest import Precision
 from edge.inference.model_file import shipped
 from edge.inference.model_folder import KEYS, SHIPPED_FOLDER
 from edge.inference.network import connect
 from edge.inference.onnx_backend import OnnxRuntime
 from training import dataset
+from training.fit_network.presets import INT8_LOSS
 from training.fuse.bags import examine
 from training.fuse.fit import fused
 from training.fuse.rule import Bag
@@ -45,18 +47,21 @@ def fuse(
         if k % 20 == 0 or k == len(scans):
             print(f"{k} of {len(scans)} bags", flush=True)
     seeds = f"{recipe.seed} … {recipe.seed + recipe.scans - 1}, data set {scans.manifest.sha256[:16]}…"
-    graphs, role = dict(bundle.manifest.graphs), bundle.manifest.role
+    graphs = dict(bundle.manifest.graphs)
+    helping: dict[Precision, bool] = {}
     for number, precision in enumerate(precisions):
         rule, helps = fused([bag[number] for bag in bags], material.identity.sha256, rate, seeds, command)
-        graphs[precision] = graphs[precision].model_copy(update={"fusion": rule})
+        graphs[precision], helping[precision] = graphs[precision].model_copy(update={"fusion": rule}), helps
         reached = f"rate {rule.target_rate:g}: {rule.detections:.0%} of {rule.targets} targets"
         found = f"{reached}, {rule.false_alarms:.0%} false alarms (cross-validated)"
         print(f"{precision}: {found}, areas {rule.area_under_curve}, better than the discriminator alone: {helps}")
-        if precision == bundle.manifest.precision:
-            role = "active" if helps else "shadow"
+    areas = {precision: made.fusion.area_under_curve["network"] for precision, made in graphs.items() if made.fusion}
+    # These bags are several times as many as those that the network was held back from.
+    runs: Precision = "int8" if areas["int8"] >= areas["fp32"] - INT8_LOSS else "fp32"
+    role = "active" if helping[runs] else "shadow"
     manifest = type(bundle.manifest).model_validate(
         bundle.manifest.model_copy(
-            update={"graphs": graphs, "role": role, "command": _portable(bundle.manifest.command)}
+            update={"graphs": graphs, "precision": runs, "role": role, "command": _portable(bundle.manifest.command)}
         ).model_dump()
     )
     return write(out, manifest, bundle.files, keys)

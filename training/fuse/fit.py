@@ -15,18 +15,16 @@ from edge.inference.settings import SETTINGS
 from edge.inference.tiles import Bool
 from kernels.types import F64
 from training.evaluate import area_under_curve
-from training.fuse.rule import Bag, candidates, weighed
+from training.fuse.rule import FOLDS, SEED, Bag, candidates, folds, weighed
 from training.model import FALSE_ALARM_LIMIT
 
 #: What the discriminator's log odds are averaged over, and how soft its splits are: chosen on the same bags, by the
 #: cross-validated likelihood and by how many decisions change when they are scanned again (docs/explanation/drift.md).
 SMOOTHINGS = (SETTINGS.smooth_blocks, 1.4)
 SOFTNESS = 1.0
-FOLDS = 5
 #: Shares of targets for which the manifest tells threshold and false alarms.
 RATES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 _BINS = 6
-_SEED = 0xF05E
 #: Samples of the bootstrap, and the share of them in which the fusion must be better.
 _RESAMPLED, _CONFIDENCE = 2000, 0.95
 
@@ -48,7 +46,7 @@ def fused(
     the discriminator was allowed.
     """
     label = np.array([bag.target is not None for bag in bags])
-    fold, tried = _folds(label), candidates(bags)
+    fold, tried = folds(label), candidates(bags)
     levels, anywhere = np.zeros(len(bags)), np.zeros(len(bags))
     rules = [weighed(tried[:, fold != k], label[fold != k]) for k in range(FOLDS)]
     for k, rule in enumerate(rules):
@@ -93,14 +91,6 @@ def fused(
     return made, helps(bags, made, anywhere)
 
 
-def _folds(label: Bool) -> F64:
-    rng, fold = np.random.default_rng(_SEED), np.zeros(len(label))
-    for kind in (True, False):
-        members = np.flatnonzero(label == kind)
-        fold[rng.permutation(members)] = np.arange(len(members)) % FOLDS
-    return fold
-
-
 def _probability(level: float) -> float:
     return float(fusion.probability(np.array([level]))[0])
 
@@ -131,7 +121,7 @@ def helps(bags: Sequence[Bag], made: Fusion, levels: F64) -> bool:
     """
     label = np.array([bag.target is not None for bag in bags])
     material = np.array([bag.score for bag in bags])
-    rng = np.random.default_rng(_SEED)
+    rng = np.random.default_rng(SEED)
     better = 0
     for _ in range(_RESAMPLED):
         i = rng.integers(0, len(bags), len(bags))

@@ -15,6 +15,7 @@ import numpy as np
 from edge.inference import fusion
 from edge.inference.tiles import Bool
 from kernels.types import F32, F64
+from training.fit_network.metrics import I64
 
 #: Ratio of the two weights, as an angle: 0 is the network alone, π/2 the discriminator alone.
 ANGLES = np.linspace(0, np.pi / 2, 19)
@@ -25,6 +26,9 @@ COMBINATIONS = tuple(product(ANGLES.tolist(), UNCOVERED))
 DIRECTIONS = np.array([(np.cos(angle), np.sin(angle)) for angle, _ in COMBINATIONS])
 #: Standard errors of the loss by which a rule may be worse, if the discriminator weighs less in it [Breiman 1984].
 SLACK = 1.0
+#: Parts in which bags are dealt to be judged by what the others have fitted.
+FOLDS = 5
+SEED = 0xF05E
 #: Newton's method: steps, and how far each may go.
 _STEPS, _LONGEST_STEP = 40, 2.0
 
@@ -82,16 +86,36 @@ def weighed(levels: F64, label: Bool) -> Rule:
     """:func:`fit` of :func:`candidates`."""
     _, scale, bias = logistic(levels, label)
     weights = scale[:, None] * DIRECTIONS
-    best = steadiest(losses(scale[:, None] * levels + bias[:, None], label), weights[:, 1])
+    best = steadiest(unseen(levels, label), weights[:, 1])
     heat, material = weights[best].tolist()
     return Rule(heat, material, COMBINATIONS[best][1], float(bias[best]))
+
+
+def folds(label: Bool) -> I64:
+    """Part of each bag, both labels alike in each: (n,)."""
+    rng, fold = np.random.default_rng(SEED), np.zeros(len(label), np.int64)
+    for kind in (True, False):
+        members = np.flatnonzero(label == kind)
+        fold[rng.permutation(members)] = np.arange(len(members)) % FOLDS
+    return fold
+
+
+def unseen(levels: F64, label: Bool) -> F64:
+    """Losses of bags under rules whose scale and bias the other parts of the bags have fitted: (rules, n)."""
+    made, fold = np.zeros(levels.shape), folds(label)
+    for k in range(FOLDS):
+        others, these = fold != k, fold == k
+        _, scale, bias = logistic(levels[:, others], label[others])
+        made[:, these] = losses(scale[:, None] * levels[:, these] + bias[:, None], label[these], label[others])
+    return made
 
 
 def steadiest(loss: F64, material_weight: F64) -> int:
     """The rule in which the discriminator weighs least, of those about as good as the best: ``loss`` (rules, bags).
 
-    A rule is when its loss is above the best one by at most :data:`SLACK` standard errors of the difference. From one
-    scan of a bag to the next the discriminator's log odds move several times as far as the network's.
+    Losses are of bags that the rule was not fitted on. A rule is when its loss is above the best one by at most
+    :data:`SLACK` standard errors of the difference. From one scan of a bag to the next the discriminator's log odds
+    move several times as far as the network's.
     """
     rounded = np.round(loss, 9)
     worse = rounded - rounded[int(np.argmin(rounded.mean(1)))]
@@ -124,12 +148,13 @@ def logistic(levels: F64, label: Bool) -> tuple[F64, F64, F64]:
     return losses(z, label).mean(1), slope[:, 0], (bias - slope * centre)[:, 0]
 
 
-def losses(logits: F64, label: Bool) -> F64:
-    """What the labels (n,) cost under ``logits`` (rows, n), with Platt's targets."""
-    cost: F64 = np.logaddexp(0, logits) - _wanted(label) * logits
+def losses(logits: F64, label: Bool, learnt: Bool | None = None) -> F64:
+    """What the labels (n,) cost under ``logits`` (rows, n), with Platt's targets of ``learnt`` (default: these)."""
+    cost: F64 = np.logaddexp(0, logits) - _wanted(label, learnt) * logits
     return cost
 
 
-def _wanted(label: Bool) -> F64:
-    positive, negative = int(label.sum()), int((~label).sum())
+def _wanted(label: Bool, learnt: Bool | None = None) -> F64:
+    learnt = label if learnt is None else learnt
+    positive, negative = int(learnt.sum()), int((~learnt).sum())
     return np.where(label, (positive + 1) / (positive + 2), 1 / (negative + 2))
