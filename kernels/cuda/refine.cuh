@@ -23,7 +23,7 @@ template <class F> struct Given {
     F exposure;
 };
 
-// Samples less model at (t, s, v, o), over exposure; right to 1e-9 of the samples.
+// Samples less model at (t, s, v, o), over exposure; right to 4e-9 of the samples.
 template <bool PAPER, class F>
 DARKLANE_FN void residuals(const Given<F>& in, F t, F s, F v, F o, float pitch, F (&r)[GROUPS]) {
     const F zero(0.0f);
