@@ -24,7 +24,19 @@ from training.dataset.scan_file import THREAT, Scan
 from training.fuse.__main__ import ship
 from training.fuse.bags import examine
 from training.fuse.fit import SMOOTHINGS, SOFTNESS, fused, threshold_for
-from training.fuse.rule import Bag, Rule, fit, folds, logistic, losses, raw, steadiest, unseen
+from training.fuse.rule import (
+    Bag,
+    Rule,
+    candidates,
+    fit,
+    folds,
+    logistic,
+    losses,
+    raw,
+    steadiest,
+    unseen,
+    worth_joining,
+)
 from training.model import FALSE_ALARM_LIMIT
 
 ROWS, COLUMNS = 12, 16
@@ -67,6 +79,16 @@ def test_of_rules_about_as_good_the_one_with_the_least_of_the_discriminator_is_t
     assert steadiest(loss, np.array([1.0, 0.5, 0.1])) == 1
     assert steadiest(loss, np.array([1.0, 1.5, 0.1])) == 0
     assert steadiest(loss[:, :1], np.array([1.0, 0.5, 0.1])) == int(np.argmin(loss[:, 0])), "one bag tells no error"
+
+
+def test_what_adds_nothing_is_not_joined() -> None:
+    for heat, material, joined in ((4.0, 0.0, False), (2.0, 2.5, True), (0.0, 5.0, True)):
+        some = bags(heat, material)
+        label = np.array([bag.target is not None for bag in some])
+        assert worth_joining(some, candidates(some), label) == joined, (heat, material)
+    made, _ = fused(bags(4.0, 0.0), "0" * 64, RATE, "made up", "none")
+    assert made.material_weight == 0
+    assert made.heat_weight > 0
 
 
 def test_rules_are_compared_on_bags_that_they_were_not_fitted_on() -> None:

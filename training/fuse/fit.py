@@ -15,7 +15,7 @@ from edge.inference.settings import SETTINGS
 from edge.inference.tiles import Bool
 from kernels.types import F64
 from training.evaluate import area_under_curve
-from training.fuse.rule import FOLDS, SEED, Bag, candidates, folds, weighed
+from training.fuse.rule import FOLDS, SEED, Bag, candidates, folds, weighed, worth_joining
 from training.model import FALSE_ALARM_LIMIT
 
 #: What the discriminator's log odds are averaged over, and how soft its splits are: chosen on the same bags, by the
@@ -47,6 +47,8 @@ def fused(
     """
     label = np.array([bag.target is not None for bag in bags])
     fold, tried = folds(label), candidates(bags)
+    if not worth_joining(bags, tried, label):
+        tried = tried[:1]  # the network alone: what the discriminator adds is within the noise, and it is less steady
     levels, anywhere = np.zeros(len(bags)), np.zeros(len(bags))
     rules = [weighed(tried[:, fold != k], label[fold != k]) for k in range(FOLDS)]
     for k, rule in enumerate(rules):

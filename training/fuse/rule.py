@@ -21,6 +21,7 @@ from training.fit_network.metrics import I64
 ANGLES = np.linspace(0, np.pi / 2, 19)
 #: Log odds tried for what the discriminator does not judge.
 UNCOVERED = (-6.0, -4.0, -3.0, -2.0, -1.0, 0.0)
+#: The first combination is the network by itself.
 COMBINATIONS = tuple(product(ANGLES.tolist(), UNCOVERED))
 #: Weights of network and discriminator in each of them, but for their scale: (combinations, 2).
 DIRECTIONS = np.array([(np.cos(angle), np.sin(angle)) for angle, _ in COMBINATIONS])
@@ -83,9 +84,9 @@ def fit(bags: Sequence[Bag]) -> Rule:
 
 
 def weighed(levels: F64, label: Bool) -> Rule:
-    """:func:`fit` of :func:`candidates`."""
+    """:func:`fit` of :func:`candidates`, or of the first so many of them."""
     _, scale, bias = logistic(levels, label)
-    weights = scale[:, None] * DIRECTIONS
+    weights = scale[:, None] * DIRECTIONS[: len(levels)]
     best = steadiest(unseen(levels, label), weights[:, 1])
     heat, material = weights[best].tolist()
     return Rule(heat, material, COMBINATIONS[best][1], float(bias[best]))
@@ -108,6 +109,24 @@ def unseen(levels: F64, label: Bool) -> F64:
         _, scale, bias = logistic(levels[:, others], label[others])
         made[:, these] = losses(scale[:, None] * levels[:, these] + bias[:, None], label[these], label[others])
     return made
+
+
+def worth_joining(bags: Sequence[Bag], levels: F64, label: Bool) -> bool:
+    """Whether bags that nothing was fitted on are told apart better with the discriminator than by the network alone.
+
+    ``levels``: :func:`candidates` of ``bags``. Better by more than :data:`SLACK` standard errors; the choice of the
+    rule adapts to the bags that it is made on, so it is repeated without those that judge it.
+    """
+    fold, gain = folds(label), np.zeros(len(label))
+    for k in range(FOLDS):
+        others, these = fold != k, fold == k
+        cost = []
+        for some in (levels[:1], levels):
+            rule = weighed(some[:, others], label[others])
+            level = np.array([[rule.level(bags[i]) for i in np.flatnonzero(these).tolist()]])
+            cost.append(losses(level, label[these], label[others])[0])
+        gain[these] = cost[0] - cost[1]
+    return bool(gain.mean() > SLACK * gain.std() / np.sqrt(len(gain)))
 
 
 def steadiest(loss: F64, material_weight: F64) -> int:
