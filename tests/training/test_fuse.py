@@ -89,6 +89,7 @@ def test_what_adds_nothing_is_not_joined() -> None:
     made, _ = fused(bags(4.0, 0.0), "0" * 64, RATE, "made up", "none")
     assert made.material_weight == 0
     assert made.heat_weight > 0
+    assert (made.smoothings, made.softness) == (SMOOTHINGS[:1], 0.0), "what moves nothing is not averaged"
 
 
 def test_rules_are_compared_on_bags_that_they_were_not_fitted_on() -> None:

@@ -70,14 +70,15 @@ def fused(
     alone = np.array([float(bag.heat.max()) for bag in bags])
     material = np.array([bag.score for bag in bags])
     areas = {"fused": anywhere, "network": alone, "material": material}
+    joined = rule.material_weight > 0  # else its evidence moves nothing and need not be averaged
     made = Fusion(
         material_sha256=material_sha256,
         heat_weight=rule.heat_weight,
         material_weight=rule.material_weight,
         uncovered=rule.uncovered,
         bias=rule.bias,
-        smoothings=SMOOTHINGS,
-        softness=SOFTNESS,
+        smoothings=SMOOTHINGS if joined else SMOOTHINGS[:1],
+        softness=SOFTNESS if joined else 0.0,
         target_rate=rate,
         threshold=_probability(limit),
         bags=len(bags),
