@@ -18,9 +18,10 @@ from training.dataset.scan_file import BENIGN, THREAT
 from training.experiments.__main__ import main
 from training.experiments.leakage import shuffled
 from training.experiments.parts import part
-from training.experiments.plan import OURS, Run, plan
+from training.experiments.plan import OURS, plan
 from training.experiments.results import rows
 from training.experiments.runner import Outcome, RunFileError, execute, finished, wanted
+from training.experiments.runs import Run
 from training.experiments.statistics import Answers, difference, interval, roc, summarise, wilson
 
 TRUNKS = ["lite0"]

@@ -16,7 +16,8 @@ from training.dataset import Scans  # noqa: E402
 from training.experiments import pretrainings, ratios  # noqa: E402
 from training.experiments.__main__ import main  # noqa: E402
 from training.experiments.parts import part  # noqa: E402
-from training.experiments.plan import OURS, Run  # noqa: E402
+from training.experiments.plan import OURS  # noqa: E402
+from training.experiments.runs import Run  # noqa: E402
 from training.fit_network import presets, pretrain, start, train  # noqa: E402
 from training.fit_network.channels import CHANNELS, planes_of  # noqa: E402
 from training.fit_network.inputs import Store  # noqa: E402

@@ -20,10 +20,11 @@ from training.dataset.recipes import STUDY1_SPLITS, recipe
 from training.experiments import pretrainings
 from training.experiments.coverage import by_coverage, coverage
 from training.experiments.leakage import shuffled
-from training.experiments.plan import TRUNKS, WITHOUT, Experiment, Run, Study, plan
+from training.experiments.plan import TRUNKS, WITHOUT, Study, plan
 from training.experiments.report import page
 from training.experiments.results import as_json
 from training.experiments.runner import Finished, Trainer, execute, finished, wanted
+from training.experiments.runs import Experiment, Run
 
 #: Splits of a quick experiment, and what it leaves out unless asked for.
 QUICK_SPLITS = 2

@@ -1,18 +1,14 @@
-"""What is run: experiments, their bars, and the runs of each bar.
-
-A run that several experiments show (our network on all planes) is made once.
-"""
+"""What is run: all experiments of the two studies."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import product
 from typing import Final, Literal
 
-from training.dataset.scan_file import RetrievalName
 from training.dataset.scenes import EXPLOSIVES, HARMLESS
 from training.experiments.parts import FOLDS
+from training.experiments.runs import Bar, DataName, Experiment, Run, over_splits
 
 Study = Literal["study1", "study2"]
 #: How trunks are called in reports. Lite0 stands in for the paper's two where their ImageNet weights are not to be had.
@@ -40,52 +36,8 @@ OTHER_VOLTAGE: Final = "from-study1"
 #: Label of our network's bars, and of the same network that has seen nothing but the split's own scans.
 OURS: Final = "ours"
 SCRATCH: Final = "ours, not pretrained"
-#: Data sets of a study: its own; one of the same kind from other scene seeds; its own with labels dealt at random.
-DataName = Literal["own", "second", "shuffled"]
 #: Parts of the scans to train with in the learning curve.
 CURVE: Final = (0.125, 0.25, 0.5)
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training and test. ``timed``: nothing that earlier runs left behind is used, so that its time is honest.
-
-    ``start``: subfolder of the weights that a pretrained preset goes on from.
-    """
-
-    preset: str
-    channels: str = "all"
-    retrieval: RetrievalName = "map"
-    part: str = "split-0"
-    timed: bool = False
-    data: DataName = "own"
-    start: str = ""
-
-    @property
-    def name(self) -> str:
-        """Also the name of its file."""
-        set_ = "" if self.data == "own" else f".{self.data}"
-        start = f".{self.start}" if self.start else ""
-        return f"{self.preset}.{self.channels}.{self.retrieval}.{self.part}{set_}{start}"
-
-
-@dataclass(frozen=True)
-class Bar:
-    """What is compared: ``label`` and the runs that it is the mean of."""
-
-    label: str
-    runs: tuple[Run, ...]
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """One figure or table. ``shows``: `bars` of accuracy, or a `roc` of the pooled scores beside its table."""
-
-    name: str
-    title: str
-    note: str
-    bars: tuple[Bar, ...]
-    shows: Literal["bars", "roc"] = "bars"
 
 
 def plan(
@@ -124,13 +76,6 @@ def _leakage(ours: str, splits: int) -> Experiment:
     )
     note = "Other scenes must give the same within the intervals; labels that mean nothing must end at chance."
     return Experiment("leakage", "Other scenes, and labels without meaning", note, bars)
-
-
-def over_splits(
-    splits: int, preset: str, channels: str = "all", retrieval: RetrievalName = "map", start: str = ""
-) -> tuple[Run, ...]:
-    """Runs on the first ``splits`` random splits."""
-    return tuple(Run(preset, channels, retrieval, f"split-{k}", start=start) for k in range(splits))
 
 
 def _study1(ours: str, trunk: str, splits: int, scratch: str | None) -> list[Experiment]:

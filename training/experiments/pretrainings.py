@@ -10,7 +10,8 @@ from typing import Final
 
 from training.dataset.scan_file import RetrievalName
 from training.dataset.scenes import EXPLOSIVES, HARMLESS
-from training.experiments.plan import ABSORPTION, BETWEEN, OURS, WITHOUT, Bar, Experiment, Run, bins, over_splits
+from training.experiments.plan import ABSORPTION, BETWEEN, OURS, WITHOUT, bins
+from training.experiments.runs import Bar, Experiment, Run, over_splits
 
 #: Beginning of the preset's name.
 SMALL: Final = "study1-small"

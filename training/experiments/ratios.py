@@ -27,8 +27,8 @@ from training.dataset import Scans
 from training.dataset.manifest import Split
 from training.dataset.scan_file import BENIGN, THREAT, RetrievalName
 from training.experiments import pretrainings
-from training.experiments.plan import Run
 from training.experiments.runner import Outcome, Trainer, execute
+from training.experiments.runs import Run
 from training.fit_network.channels import planes_of
 from training.fit_network.inputs import Inputs, Store
 from training.fit_network.metrics import I64, summary

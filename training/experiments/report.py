@@ -9,9 +9,10 @@ from typing import Any
 
 from training.dataset import Scans
 from training.experiments import plots
-from training.experiments.plan import OURS, Experiment
+from training.experiments.plan import OURS
 from training.experiments.results import Row, hidden_targets, missed, rows
 from training.experiments.runner import Finished
+from training.experiments.runs import Experiment
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:62em;margin:2em auto;padding:0 1em;color:#222}

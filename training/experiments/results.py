@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from training.dataset import Scans
-from training.experiments.plan import Bar, Experiment
 from training.experiments.runner import Finished
+from training.experiments.runs import Bar, Experiment
 from training.experiments.statistics import Summary, difference, summarise
 
 

@@ -16,7 +16,7 @@ from kernels.types import F64
 from training.dataset import Scans
 from training.dataset.manifest import Split
 from training.experiments.parts import number, part
-from training.experiments.plan import Experiment, Run
+from training.experiments.runs import Experiment, Run
 from training.experiments.statistics import Answers
 
 #: One training and test: run, scans, split, seed, folder for what may be kept.

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from training.dataset import Scans
 from training.dataset.manifest import Split
-from training.experiments.plan import Run
 from training.experiments.runner import Outcome, Trainer
+from training.experiments.runs import Run
 from training.fit_network import machine, train
 from training.fit_network.loop import Report
 from training.fit_network.presets import GrainPreset, Preset, preset
