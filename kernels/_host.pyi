@@ -90,9 +90,8 @@ def retrieve_stepped(
 ) -> None: ...
 def network_planes(
     *,
-    images: F32,
-    sigma: F32,
-    flags: U16,
+    slabs: list[tuple[F32, F32, U16]],
+    first: int,
     logarithmic: U8,
     limits: F32,
     floor: float,

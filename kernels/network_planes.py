@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -13,32 +14,37 @@ from kernels.types import F32, U8, U16
 _Number = TypeVar("_Number", bound=np.generic)
 
 
+#: Images and sigma (4, 2, rows, columns) and flags (2, rows, columns) of some columns.
+Slab = tuple[F32, F32, U16]
+
+
 def fill_planes(
-    images: F32,
-    sigma: F32,
-    flags: U16,
+    slabs: Sequence[Slab],
     out: F32,
     *,
     limits: F32,
     logarithmic: U8,
     floor: float,
     unusable: int,
+    first: int = 0,
     isa: str = "",
 ) -> None:
-    """Write ``out`` (17, rows, columns) of images and sigma (4, 2, rows, columns) with flags (2, rows, columns).
+    """Write ``out`` (17, rows, columns) of ``slabs`` side by side, from column ``first`` of the first one on.
 
     Value and 1-σ of every channel and bin, within ``limits`` (4, 2) of the channel, then 1; all are 0 where a value is
     not finite or a bin has one of the flags ``unusable``. Where ``logarithmic`` (4,) is set, the value is −ln of what
-    is at least ``floor``, to the last bit what NumPy says with AVX-512. ``out`` may have more columns: they are 0.
-    All may be views with gaps between rows. ValueError names an array of another size or type.
+    is at least ``floor``, to the last bit what NumPy says with AVX-512. ``out`` may have more columns, which are 0, or
+    end within the last slab. All may be views with gaps between rows. ValueError names an array of another size or
+    type.
     """
     if out.dtype != np.float32 or out.strides[2:] != (out.itemsize,):
         raise ValueError(f"out: {out.dtype} with strides {out.strides}; float32 with whole rows is expected")
-    images, sigma = _whole_rows(images, np.float32), _whole_rows(sigma, np.float32)
     _host.network_planes(
-        images=images,
-        sigma=sigma,
-        flags=_whole_rows(flags, np.uint16),
+        slabs=[
+            (_whole_rows(images, np.float32), _whole_rows(sigma, np.float32), _whole_rows(flags, np.uint16))
+            for images, sigma, flags in slabs
+        ],
+        first=first,
         logarithmic=logarithmic,
         limits=limits,
         floor=floor,

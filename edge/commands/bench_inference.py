@@ -27,7 +27,7 @@ from edge.inference.model_file import shipped
 from edge.inference.model_folder import SHIPPED, ModelFolder
 from edge.inference.network import Network, connect
 from edge.inference.onnx_backend import OnnxRuntime
-from edge.inference.planes import PLANES, planes
+from edge.inference.planes import PLANES, write_planes
 from edge.messages import CHANNELS
 from kernels.types import F32
 
@@ -106,8 +106,7 @@ def measure(
             for one in (lane, bare) if turn % 2 == 0 else (bare, lane):
                 one(precision, network)
         began = now()
-        for t in tiles:
-            planes(t.images, t.sigma, t.flags, out=whole[..., t.column0 : t.column0 + SLAB])
+        write_planes([(t.images, t.sigma, t.flags) for t in tiles], whole)
         time_of(MAKING, began)
         for name, active in (("discriminator alone", None), ("network and discriminator", first)):
             if active is not None and active.graph.fusion is None:

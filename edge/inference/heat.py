@@ -59,6 +59,11 @@ class HeatStream:
         self._first = self._held = self._wanted = 0
         self._done: list[F32] = []
 
+    @property
+    def missing(self) -> int:
+        """Columns until the tile is full."""
+        return self._shape[3] - self._held
+
     def room(self, planes: int, columns: int) -> F32:
         """Where the next columns go: a view (planes, rows, some), to be told :meth:`filled`.
 

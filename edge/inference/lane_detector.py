@@ -1,7 +1,6 @@
 """The detector of a lane: the material discriminator, the active network fused with it, another one in the shadow.
 
-Planes are made once per tile and each network runs on them as they come. What a shadow does, or fails to do, never
-touches the verdict.
+Each network runs on the columns as they come. What a shadow does, or fails to do, never touches the verdict.
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ import numpy as np
 from edge.inference.detector import Findings, Geometry, ModelIdentity, Tile
 from edge.inference.examination import Judgement, MaterialDetector, MaterialExamination
 from edge.inference.fused_report import fused_findings, fused_probabilities
-from edge.inference.heat import HeatStream, pooled
+from edge.inference.heat import pooled
+from edge.inference.image_stream import ImageStream
 from edge.inference.network import Network
-from edge.inference.planes import planes
 from edge.messages import ShadowJudgement
 from kernels.types import F32
 
@@ -64,7 +63,7 @@ class LaneExamination:
         self._detector = detector
         self._material: MaterialExamination = detector.material.open(geometry)
         self._active = detector.active.stream(geometry) if detector.active else None
-        self._shadow: HeatStream | None = None
+        self._shadow: ImageStream | None = None
         self._shadow_failed = ""
         if detector.shadow is not None:
             try:
@@ -76,14 +75,11 @@ class LaneExamination:
         """Average the tile to blocks, and run every network as far as it comes."""
         self._material.add(tile)
         active, shadow = self._detector.active, self._detector.shadow
-        stack = None
-        if self._active is not None and self._shadow is not None:
-            stack = planes(tile.images, tile.sigma, tile.flags)  # once for both
         if self._active is not None and active is not None:
-            active.feed(self._active, tile, stack)
+            active.feed(self._active, tile)
         if self._shadow is not None and shadow is not None:
             try:
-                shadow.feed(self._shadow, tile, stack)
+                shadow.feed(self._shadow, tile)
             except Exception as error:
                 self._lose_shadow(error)
 
@@ -131,7 +127,7 @@ def identity_of(network: Network) -> ModelIdentity:
     return ModelIdentity(bundle.id, bundle.manifest.version, bundle.digest, network.runtime.name)
 
 
-def finished(stream: HeatStream, network: Network) -> F32:
+def finished(stream: ImageStream, network: Network) -> F32:
     """The bag's heat after its last column, pooled to logits. ValueError when it is not finite."""
     heat = pooled(stream.finish(), network.manifest.pooling)
     if not np.isfinite(heat).all():

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from edge.inference.bundle import ModelBundle, ModelBundleError
 from edge.inference.detector import Geometry, Tile
 from edge.inference.heat import Buffers, HeatStream, pooled, widest
+from edge.inference.image_stream import ImageStream
 from edge.inference.manifest import Graph, Manifest, Precision
 from edge.inference.planes import PLANES, planes
 from edge.inference.runtime import Candidate, Choice, Runtime, candidates
@@ -43,20 +44,12 @@ class Network:
     wanted: npt.NDArray[np.intp]
     spare: Buffers = field(default_factory=list, repr=False)
 
-    def feed(self, stream: HeatStream, tile: Tile, stack: F32 | None = None) -> None:
-        """Give ``stream`` the next columns; ``stack``: their :data:`PLANES`, where somebody needed them already."""
-        if stack is None and self._all_planes:
-            # Planes are made where the runtime will read them.
-            done, columns = 0, tile.flags.shape[2]
-            while done < columns:
-                room = stream.room(len(PLANES), columns - done)
-                part = slice(done, min(done + room.shape[2], columns))
-                planes(tile.images[..., part], tile.sigma[..., part], tile.flags[..., part], out=room)
-                stream.filled(part.stop - done)
-                done = part.stop
-            return
-        stack = planes(tile.images, tile.sigma, tile.flags) if stack is None else stack
-        stream.add(stack if self._all_planes else stack[self.wanted])
+    def feed(self, stream: ImageStream, tile: Tile) -> None:
+        """Give ``stream`` the next columns."""
+        if self._all_planes:
+            stream.feed(tile)
+        else:
+            stream.add(planes(tile.images, tile.sigma, tile.flags)[self.wanted])
 
     @cached_property
     def _all_planes(self) -> bool:
@@ -67,12 +60,12 @@ class Network:
         """The bundle's manifest."""
         return self.bundle.manifest
 
-    def stream(self, geometry: Geometry) -> HeatStream:
+    def stream(self, geometry: Geometry) -> ImageStream:
         """Start on a new bag; ValueError when its pixels are not those that the network knows."""
         wrong = wrong_pixels(self.manifest, geometry.row_pitch_um, geometry.grid_um)
         if wrong:
             raise ValueError(f"{self.bundle.id}: {wrong}")
-        return HeatStream(self.runtime, geometry.rows, self.manifest.stride, self.manifest.halo, spare=self.spare)
+        return ImageStream(self.runtime, geometry.rows, self.manifest.stride, self.manifest.halo, spare=self.spare)
 
     def probability(self, logit: float) -> float:
         """Calibrated probability of a target, from the bag's logit."""

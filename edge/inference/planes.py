@@ -6,10 +6,12 @@ in physical units; a network normalises them itself, with constants that lie in 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from edge.inference.tiles import FLOOR, UNUSABLE
-from kernels.network_planes import fill_planes
+from kernels.network_planes import Slab, fill_planes
 from kernels.types import F32, U16
 
 BINS = ("low", "high")
@@ -32,24 +34,30 @@ _LIMITS = np.array(list(VALUES.values()), np.float32)
 _LOGARITHMIC = np.array([value.endswith("attenuation") for value in VALUES], np.uint8)
 
 
-def planes(images: F32, sigma: F32, flags: U16, out: F32 | None = None) -> F32:
+def planes(images: F32, sigma: F32, flags: U16) -> F32:
     """:data:`PLANES` of images and their 1-σ (4, 2, rows, columns) with flags (2, rows, columns): float32 (17, …).
 
-    Every pixel depends on itself alone, so the columns of a bag may be given in any parts. ``out``: where they go; what
-    it has of further columns is made 0.
+    Every pixel depends on itself alone, so the columns of a bag may be given in any parts.
     """
     expected = (len(VALUES), len(BINS), *images.shape[2:])
     if images.shape != expected or sigma.shape != expected or flags.shape != expected[1:]:
         raise ValueError(f"images {images.shape}, sigma {sigma.shape}, flags {flags.shape}: {expected} expected")
-    made = np.empty((len(PLANES), *images.shape[2:]), np.float32) if out is None else out
+    made = np.empty((len(PLANES), *images.shape[2:]), np.float32)
+    write_planes([(images, sigma, flags)], made)
+    return made
+
+
+def write_planes(slabs: Sequence[Slab], out: F32, first: int = 0) -> None:
+    """:data:`PLANES` of slabs side by side, from column ``first`` of the first one on, to ``out`` (17, rows, columns).
+
+    What ``out`` has of further columns is made 0; it may end within the last slab. ValueError names what does not fit.
+    """
     fill_planes(
-        images,
-        sigma,
-        flags,
-        made,
+        slabs,
+        out,
+        first=first,
         limits=_LIMITS,
         logarithmic=_LOGARITHMIC,
         floor=FLOOR,
         unusable=int(UNUSABLE),
     )
-    return made

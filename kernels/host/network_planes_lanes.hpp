@@ -5,6 +5,7 @@
 #include "logarithm.hpp"
 #include "network_planes.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -44,24 +45,26 @@ DARKLANE_FN Mask unflagged(const std::uint16_t* low, const std::uint16_t* high, 
     return {__builtin_convertvector((a | b) & unusable, IntVector) == 0};
 }
 
-// The mask whose bits() these are.
-DARKLANE_FN Mask mask_of(unsigned set) {
+// Which of LANES pixels can be used.
+#if DARKLANE_LANES == 16 && defined(__AVX512F__)
+typedef __mmask16 Good;
+DARKLANE_FN Good good_of(unsigned set) { return static_cast<Good>(set); }
+DARKLANE_FN Lanes where(Good good, Lanes x) { return (FloatVector)_mm512_maskz_mov_ps(good, (__m512)x.v); }
+// Their values, 0 for the others: no memory is touched for those.
+DARKLANE_FN Lanes take(const float* from, Good good, long) { return (FloatVector)_mm512_maskz_loadu_ps(good, from); }
+#else
+typedef Mask Good;
+DARKLANE_FN Good good_of(unsigned set) {
     IntVector lane;
     for (int i = 0; i < LANES; ++i) lane[i] = 1 << i;
     return {(lane & static_cast<int>(set)) != 0};
 }
-
-// Calls pixels(column, count) for a row of them, LANES at a time. WHOLE: rows of planes are `wide`, whole vectors from end to
-// end; their last ones have less than LANES pixels, or none. Otherwise the last pixels may be done twice.
-template <bool WHOLE, class Pixels> DARKLANE_FN void across(long columns, long wide, const Pixels& pixels) {
-    long at = 0;
-    for (; at + LANES <= columns; at += LANES) pixels(at, long(LANES));
-    if (WHOLE) {
-        for (; at < wide; at += LANES) pixels(at, columns > at ? columns - at : 0);
-    } else if (at < columns) {
-        pixels(columns > LANES ? columns - LANES : 0, columns < LANES ? columns : LANES);
-    }
+DARKLANE_FN Lanes where(Good good, Lanes x) { return select(good, x, Lanes(0.0f)); }
+DARKLANE_FN Lanes take(const float* from, Good good, long count) {
+    if (count >= LANES) return where(good, load(from));
+    return count > 0 ? where(good, load_some(from, count)) : Lanes(0.0f);
 }
+#endif
 
 template <bool WHOLE> DARKLANE_FN void put(float* to, Lanes x, long count) {
     if (WHOLE) {
@@ -73,23 +76,21 @@ template <bool WHOLE> DARKLANE_FN void put(float* to, Lanes x, long count) {
     }
 }
 
-// Up to LANES floats; the rest is some number.
-DARKLANE_FN Lanes take(const float* from, long count) {
-    if (count >= LANES) return load(from);
-#if DARKLANE_LANES == 16 && defined(__AVX512F__)
-    return (FloatVector)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), from);
-#else
-    return count > 0 ? load_some(from, count) : Lanes(0.0f);
-#endif
-}
-
 DARKLANE_FN long at_line(const long (&stride)[3], long channel, long bin, long row) {
     return channel * stride[0] + bin * stride[1] + row * stride[2];
 }
 
+// LANES pixels of a row: where they lie in a plane of values, of 1-σ and of what is made, how many there are, and which of
+// them have none of the flags.
+struct Vector {
+    long value, error, to;
+    int count;
+    unsigned good;
+};
+
 template <bool WHOLE> struct Planes {
     const darklane_host::NetworkPlanesJob job;
-    std::vector<std::uint16_t> usable;  // bits of the pixels that have none of the flags, a vector of pixels in each
+    std::vector<Vector> vectors;  // of all rows: one loop, because a row of a slab is too short for one
 
     // Values and 1-σ of one channel and bin; whether a pixel without a flag is no number.
     template <bool LOGARITHM> bool pair(long channel, long bin) const {
@@ -97,46 +98,41 @@ template <bool WHOLE> struct Planes {
         const float* values = job.images + channel * job.image_stride[0] + bin * job.image_stride[1];
         const float* errors = job.sigma + channel * job.sigma_stride[0] + bin * job.sigma_stride[1];
         float *to = line(2 * (2 * channel + bin), 0), *to_error = to + job.plane_stride[0];
-        const std::uint16_t* set = usable.data();
         Lanes strange = zero;  // NaN once something was not finite
-        for (long row = 0; row < job.rows; ++row) {
-            across<WHOLE>(job.columns, job.wide, [&](long at, long count) {
-                __builtin_prefetch(values + at + AHEAD, 0, 0);
-                __builtin_prefetch(errors + at + AHEAD, 0, 0);
-                const Mask good = mask_of(*set++);
-                Lanes value = take(values + at, count), error = take(errors + at, count);
-                strange = strange + select(good, value * zero + error * zero, zero);
-                if (LOGARITHM) {
-                    const Lanes linear = maximum(value, floor);
-                    error = Lanes(error.v / linear.v);  // rounded as NumPy does
-                    value = zero - natural_logarithm(linear);
-                }
-                put<WHOLE>(to + at, select(good, clamp(value, least, most), zero), count);
-                put<WHOLE>(to_error + at, select(good, clamp(error, zero, most), zero), count);
-            });
-            values += job.image_stride[2];
-            errors += job.sigma_stride[2];
-            to += job.plane_stride[1];
-            to_error += job.plane_stride[1];
+        for (const Vector& vector : vectors) {
+            __builtin_prefetch(values + vector.value + AHEAD, 0, 0);
+            __builtin_prefetch(errors + vector.error + AHEAD, 0, 0);
+            const Good good = good_of(vector.good);
+            Lanes value = take(values + vector.value, good, vector.count);
+            Lanes error = take(errors + vector.error, good, vector.count);
+            strange = strange + value * zero + error * zero;
+            if (LOGARITHM) {
+                const Lanes linear = maximum(value, floor);
+                error = Lanes(error.v / linear.v);  // rounded as NumPy does
+                value = zero - natural_logarithm(linear);
+            }
+            put<WHOLE>(to + vector.to, where(good, clamp(value, least, most)), vector.count);
+            put<WHOLE>(to_error + vector.to, clamp(error, zero, most), vector.count);
         }
         return bits(strange == strange) != bits(zero == zero);
     }
 
     // 1 where a pixel has none of the flags.
     void valid() {
-        const Lanes zero(0.0f), one(1.0f);
-        const std::uint16_t unusable = job.unusable;
-        usable.resize(static_cast<std::size_t>(job.rows * ((job.wide + LANES - 1) / LANES)));
-        std::uint16_t* set = usable.data();
+        const Lanes one(1.0f);
+        const long end = WHOLE ? job.wide : job.columns;
+        vectors.reserve(static_cast<std::size_t>(job.rows * ((end + LANES - 1) / LANES)));
         for (long row = 0; row < job.rows; ++row) {
             const std::uint16_t *low = job.flags + row * job.flag_stride[1], *high = low + job.flag_stride[0];
             float* to = line(PLANES - 1, row);
-            across<WHOLE>(job.columns, job.wide, [&](long at, long count) {
-                unsigned good = bits(unflagged(low + at, high + at, unusable, count));
+            for (long at = 0; at < end; at += LANES) {
+                const int count = static_cast<int>(std::clamp(job.columns - at, 0L, long(LANES)));
+                unsigned good = bits(unflagged(low + at, high + at, job.unusable, count));
                 if (count < LANES) good &= (1u << count) - 1;
-                *set++ = static_cast<std::uint16_t>(good);
-                put<WHOLE>(to + at, select(mask_of(good), one, zero), count);
-            });
+                put<WHOLE>(to + at, where(good_of(good), one), count);
+                vectors.push_back({row * job.image_stride[2] + at, row * job.sigma_stride[2] + at,
+                                   row * job.plane_stride[1] + at, count, good});
+            }
         }
     }
 

@@ -58,12 +58,14 @@ def scene(rng: np.random.Generator, rows: int, columns: int, strange: float) -> 
 def test_equals_numpy_and_writes_nothing_else(
     seed: int, rows: int, columns: int, first: int, gap: int, strange: float, isa: str
 ) -> None:
-    given = [array[..., first : first + columns] for array in scene(np.random.default_rng(seed), rows, 75, strange)]
+    images, sigma, flags = scene(np.random.default_rng(seed), rows, 75, strange)
+    cut = slice(first, first + columns)
+    given = images[..., cut], sigma[..., cut], flags[..., cut]
     memory = np.full((17, rows + 1, gap + columns + 3), 7, np.float32)
     out = memory[:, :rows, gap : gap + columns]
-    fill_planes(*given, out, limits=LIMITS, logarithmic=LOGARITHMIC, floor=FLOOR, unusable=UNUSABLE, isa=isa)  # type: ignore[arg-type, misc]
+    fill_planes([given], out, limits=LIMITS, logarithmic=LOGARITHMIC, floor=FLOOR, unusable=UNUSABLE, isa=isa)
     with np.errstate(all="ignore"):
-        np.testing.assert_array_equal(out, reference(*given))  # type: ignore[arg-type]
+        np.testing.assert_array_equal(out, reference(*given))
     out[...] = 7
     assert (memory == 7).all()
 
@@ -78,7 +80,7 @@ def test_logarithms_are_those_that_numpy_computes(isa: str, binade: int) -> None
     flags, out = np.zeros((2, 400, 400), np.uint16), np.empty((17, 400, 400), np.float32)
     limits = np.tile(np.array([-100, 100], np.float32), (4, 1))
     fill_planes(
-        images, images, flags, out, limits=limits, logarithmic=LOGARITHMIC, floor=1e-9, unusable=UNUSABLE, isa=isa
+        [(images, images, flags)], out, limits=limits, logarithmic=LOGARITHMIC, floor=1e-9, unusable=UNUSABLE, isa=isa
     )
     exact = np.log(images[[0, 3]].astype(np.float64))
     found = -out[[0, 2, 12, 14]].reshape(exact.shape)
@@ -96,7 +98,7 @@ def test_columns_that_no_image_has_are_zero(isa: str, columns: int, first: int) 
     aligned = memory[-memory.ctypes.data % 64 // 4 :][: 17 * 5 * 64].reshape(17, 5, 64)
     out = aligned[..., first : first + 32]
     fill_planes(
-        images, sigma, flags, out, limits=LIMITS, logarithmic=LOGARITHMIC, floor=FLOOR, unusable=UNUSABLE, isa=isa
+        [(images, sigma, flags)], out, limits=LIMITS, logarithmic=LOGARITHMIC, floor=FLOOR, unusable=UNUSABLE, isa=isa
     )
     with np.errstate(all="ignore"):
         np.testing.assert_array_equal(out[..., :columns], reference(images, sigma, flags))
@@ -112,9 +114,46 @@ def test_whole_cache_lines_are_written_the_same(isa: str) -> None:
     aligned = memory[-memory.ctypes.data % 64 // 4 :][: 17 * 5 * 64].reshape(17, 5, 64)
     for out in (aligned[..., 16:48], aligned[..., 17:49]):
         fill_planes(
-            images, sigma, flags, out, limits=LIMITS, logarithmic=LOGARITHMIC, floor=FLOOR, unusable=UNUSABLE, isa=isa
+            [(images, sigma, flags)],
+            out,
+            limits=LIMITS,
+            logarithmic=LOGARITHMIC,
+            floor=FLOOR,
+            unusable=UNUSABLE,
+            isa=isa,
         )
         np.testing.assert_array_equal(out, reference(images, sigma, flags))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 40), min_size=1, max_size=6), st.data())
+def test_slabs_lie_side_by_side(seed: int, sizes: list[int], data: st.DataObject) -> None:
+    """Of any widths; from a column of the first one, to one of the last one or beyond it."""
+    whole = scene(np.random.default_rng(seed), 3, sum(sizes), 0.02)
+    ends = np.cumsum(sizes)
+    slabs = [tuple(array[..., end - n : end] for array in whole) for n, end in zip(sizes, ends, strict=True)]
+    first = data.draw(st.integers(0, sizes[0]))
+    until = data.draw(st.integers(max(first, int(ends[-1]) - sizes[-1]) + 1, int(ends[-1]) + 20))
+    memory = np.full(17 * 3 * 272 + 16, 7, np.float32)
+    aligned = memory[-memory.ctypes.data % 64 // 4 :][: 17 * 3 * 272].reshape(17, 3, 272)
+    out = aligned[..., 16 : 16 + until - first]
+    fill_planes(
+        slabs,  # type: ignore[arg-type]
+        out,
+        first=first,
+        limits=LIMITS,
+        logarithmic=LOGARITHMIC,
+        floor=FLOOR,
+        unusable=UNUSABLE,
+        isa=data.draw(st.sampled_from(instruction_sets())),
+    )
+    expected = np.zeros((17, 3, until - first), np.float32)
+    with np.errstate(all="ignore"):
+        made = reference(*whole)[..., first:until]
+    expected[..., : made.shape[2]] = made
+    np.testing.assert_array_equal(out, expected)
+    out[...] = 7
+    assert (memory == 7).all()
 
 
 def test_other_arrays_are_refused_by_name() -> None:
@@ -122,14 +161,15 @@ def test_other_arrays_are_refused_by_name() -> None:
     out = np.zeros((17, 4, 20), np.float32)
 
     def fill(images: F32 = images, sigma: F32 = sigma, flags: U16 = flags, out: F32 = out) -> None:
-        fill_planes(images, sigma, flags, out, limits=LIMITS, logarithmic=LOGARITHMIC, floor=FLOOR, unusable=UNUSABLE)
+        fill_planes(
+            [(images, sigma, flags)], out, limits=LIMITS, logarithmic=LOGARITHMIC, floor=FLOOR, unusable=UNUSABLE
+        )
 
     fill()
     for name, wrong in (
         ("sigma", {"sigma": sigma[..., 1:]}),
         ("flags", {"flags": flags[:, 1:]}),
         ("out", {"out": out[1:]}),
-        ("out", {"out": out[..., 1:]}),
         ("out", {"out": out.astype(np.float64)}),
         ("out", {"out": np.zeros((17, 4, 40), np.float32)[..., ::2]}),
     ):

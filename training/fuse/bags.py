@@ -10,7 +10,6 @@ from edge.inference.detector import Geometry, Tile
 from edge.inference.examination import MaterialDetector
 from edge.inference.heat import pooled
 from edge.inference.network import Network
-from edge.inference.planes import planes
 from training.dataset.scan_file import THREAT, Scan
 from training.fuse.fit import SMOOTHINGS, SOFTNESS
 from training.fuse.rule import Bag
@@ -31,9 +30,8 @@ def examine(
         part = slice(first, first + COLUMNS)
         tile = Tile(first, scan.images[..., part], scan.sigma[..., part], scan.flags[..., part])
         material.add(tile)
-        stack = planes(tile.images, tile.sigma, tile.flags)
         for network, stream in zip(networks, streams, strict=True):
-            network.feed(stream, tile, stack)
+            network.feed(stream, tile)
     judgement = material.judge()
     blocks = judgement.planes
     odds = evidence(detector, judgement, SMOOTHINGS, SOFTNESS)
