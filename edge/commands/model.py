@@ -80,7 +80,9 @@ def verify(
 
 @app.command()
 def activate(model: ModelArgument, config: ConfigOption = None, state_dir: StateDirOption = None) -> None:
-    """Let a network decide, together with the material discriminator. 'none': the discriminator alone.
+    """Let a network decide: by itself or joined with the material discriminator, as its bundle says.
+
+    'none': the discriminator alone.
 
     It is checked first. A lane that runs takes it for the next bag; bags in the lane keep theirs.
     """

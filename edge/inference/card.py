@@ -20,25 +20,41 @@ figure on this page is a statement about real bags, a real scanner, or real expl
 """
 _USE = """## What it is for
 
-A second opinion beside the [material discriminator](../explanation/discriminator.md) on the lane's own images: it marks
-places that look like an explosive, with a probability. Not for other scanners, voltages or pixel sizes, which the
+It marks places that look like an explosive on the lane's own images, with a probability. {role}
+Not for other scanners, voltages or pixel sizes, which the
 service refuses; not a substitute for an operator; not certified for anything. What it was never shown (other bags,
 other explosives, deliberate concealment) it cannot be expected to find.
 """
+#: What the verdict is made of, by how the fusion weighs the discriminator.
+_ALONE = """It decides by itself: the
+[material discriminator](../explanation/discriminator.md) weighs nothing in the verdict, names what lies there, and
+reports its own score beside."""
+_JOINED = """The verdict is
+made of it and of the [material discriminator](../explanation/discriminator.md) together, place by place."""
+_SHADOW = """It may run as a
+shadow only: the [material discriminator](../explanation/discriminator.md) decides."""
 
 
 def card(bundle: ModelBundle) -> str:
     """Markdown text."""
     manifest = bundle.manifest
-    parts = [_HEAD.format(name=manifest.name, version=manifest.version), _table(_facts(bundle)), _USE, _data(manifest)]
+    parts = [_HEAD.format(name=manifest.name, version=manifest.version), _table(_facts(bundle))]
+    fused = manifest.graphs[manifest.precision].fusion
+    parts += [_USE.format(role=_role(fused)), _data(manifest)]
     for precision, graph in manifest.graphs.items():
         parts.append(_graph(precision, graph, precision == manifest.precision))
-    fused = manifest.graphs[manifest.precision].fusion
     parts.append(_fusion(manifest, fused))
     if manifest.metrics:
         rows = [(name, _text(value)) for name, value in manifest.metrics.items()]
         parts.append("## What training reported\n\n" + _table(rows, ("figure", "value")))
     return "\n".join(part.rstrip() + "\n" for part in parts)
+
+
+def _role(rule: Fusion | None) -> str:
+    """Who decides where this network is the active one."""
+    if rule is None:
+        return _SHADOW
+    return _JOINED if rule.material_weight > 0 else _ALONE
 
 
 def _facts(bundle: ModelBundle) -> list[tuple[str, str]]:

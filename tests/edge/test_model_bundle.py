@@ -194,8 +194,19 @@ def test_the_card_says_what_the_manifest_says(tmp_path: Path) -> None:
     assert bundle.id in text
     assert "**Simulated.**" in text
     assert "**90% found, 10% of the bags without one alarm**" in text
+    assert "together, place by place" in text
+    assert "by itself" not in text
     unfused = load(tiny.bundle(tmp_path, fusion=None), KeyStore(tmp_path / "keys"))
     assert "may only run as a shadow" in card(unfused)
+    assert "It may run as a\nshadow only" in card(unfused)
+
+
+def test_the_card_of_a_network_that_decides_alone_does_not_call_it_a_second_opinion(tmp_path: Path) -> None:
+    alone = load(tiny.bundle(tmp_path, fusion=tiny.FUSION | {"material_weight": 0.0}), KeyStore(tmp_path / "keys"))
+    text = card(alone)
+    assert "It decides by itself" in text
+    assert "second opinion" not in text
+    assert "together" not in text
 
 
 def test_the_shipped_card_is_up_to_date(tmp_path: Path) -> None:
