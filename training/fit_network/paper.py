@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -50,7 +51,10 @@ class Fit:
 
 
 class Examples:
-    """Pictures of scans, or their features where the trunks are not trained; features are kept in ``folder``."""
+    """Pictures of scans, or their features where the trunks are not trained, which are kept beside the planes.
+
+    ``pictures``: the images of each picture, made of ``planes`` alone.
+    """
 
     def __init__(
         self, preset: PaperPreset, store: Store, planes: Sequence[str], backbone: trunks.Scaled, weights: Weights,
@@ -59,14 +63,8 @@ class Examples:
         self._preset, self._store, self._planes = preset, store, planes
         self._backbone, self._texture = backbone, texture
         self._panel = preset.panel or backbone.input_size
-        dark_field = "dark_field low" in planes
-        self._pictures: tuple[tuple[str, ...], ...]
-        if preset.network == "split":
-            self._pictures = pictures.SPLIT if dark_field else pictures.SPLIT_WITHOUT
-        else:
-            images = pictures.STUDY_1 if preset.name.startswith("study1") else pictures.STUDY_2
-            left = pictures.available(images, planes)
-            self._pictures = (left if len(left) > 1 else pictures.available(pictures.STUDY_1, planes),)
+        study: Literal[1, 2] = 1 if preset.name.startswith("study1") else 2
+        self.pictures = pictures.shown(study, planes, split=preset.network == "split")
         told = (
             preset.trunk,
             preset.network,
@@ -74,7 +72,7 @@ class Examples:
             preset.crops,
             preset.crop,
             store.scans.manifest.sha256,
-            self._pictures,
+            self.pictures,
         )
         key = hashlib.sha256(f"{told} {planes} {weights} {texture_source} {store.retrieval}".encode()).hexdigest()[:16]
         self._folder = store.folder / f"features-{preset.trunk}-{key}"
@@ -87,7 +85,7 @@ class Examples:
         made = []
         for _ in range(preset.crops):
             cut = pictures.window(inputs.mask.shape, preset.crop, rng)
-            one = [pictures.picture(inputs, images, self._planes, cut, self._panel) for images in self._pictures]
+            one = [pictures.picture(inputs, images, self._planes, cut, self._panel) for images in self.pictures]
             width = max(picture.shape[2] for picture in one)
             stack = torch.stack([nn.functional.pad(picture, (0, width - picture.shape[2])) for picture in one])
             made.append(stack)
@@ -216,8 +214,8 @@ def fit(
             return split_network.loss(outputs, answers, torch.tensor([kinds[index] for index, _ in some], device=where))
         return loss(outputs, answers)
 
-    data = store.scans.manifest.sha256
-    identity = loop.identity(preset.name, seed, preset, store.retrieval, data, planes, list(indices), source)
+    data, shown = store.scans.manifest.sha256, examples.pictures
+    identity = loop.identity(preset.name, seed, preset, store.retrieval, data, planes, shown, list(indices), source)
     plan = loop.Plan(preset.epochs * per_epoch, preset.optimiser, seed, identity, save)
     loop.run(network, loss_of, plan, report)
     return Fit(network, examples, preset, source)
