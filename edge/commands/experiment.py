@@ -47,14 +47,30 @@ def experiment(
     match: Annotated[
         str | None, typer.Option("--match", help="Only runs with this in their name.", show_default="all")
     ] = None,
-    weights: Annotated[Path | None, typer.Option("--weights", help="Folder of ImageNet weight files.")] = None,
+    share: Annotated[
+        str | None,
+        typer.Option(
+            "--share", metavar="K/N", help="Every N-th run from the K-th (from 0): for N processes side by side.",
+            show_default="0/1",
+        ),
+    ] = None,
+    loaders: Annotated[
+        int | None,
+        typer.Option(
+            "--loaders", min=0, help="Processes that prepare batches of our network; any number gives the same ones.",
+            show_default="0, with a GPU up to 8",
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="ImageNet weights of the trunk: a file, or the folder of several.")
+    ] = None,
     start: Annotated[
         Path | None, typer.Option("--start", help="Folder of weights that a '-pretrained' preset goes on from.")
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Few scans and short trainings: minutes.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what OUT holds.")] = False,
     report_only: Annotated[bool, typer.Option("--report-only", help="Write the report of what was run.")] = False,
-) -> None:
+) -> None:  # fmt: skip
     """Train and test networks on the splits of a study; write a report. Everything is simulated.
 
     Needs the extras 'train' and 'report'. What is not run (a trunk without weights, say) stands in the report as such.
@@ -68,6 +84,8 @@ def experiment(
         "--second": second,
         "--preset": preset,
         "--match": match,
+        "--share": share,
+        "--loaders": loaders,
         "--weights": weights,
         "--start": start,
     }.items():

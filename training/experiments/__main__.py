@@ -41,7 +41,7 @@ TITLES: dict[Study, str] = {
 
 def main(arguments: list[str] | None = None, trainer: Trainer | None = None) -> int:
     """The command line; returns the exit code. ``trainer``: instead of the networks."""
-    given = _parser().parse_args(arguments)
+    given = parser().parse_args(arguments)
     try:
         return _run(given, trainer)
     except ValueError as error:
@@ -52,7 +52,8 @@ def main(arguments: list[str] | None = None, trainer: Trainer | None = None) -> 
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The options; `darklane experiment` takes the same ones."""
     parser = argparse.ArgumentParser(prog="darklane experiment", description=__doc__)
     parser.add_argument("study", choices=tuple(TITLES))
     parser.add_argument("--data", type=Path, help="data set; made when there is none")
