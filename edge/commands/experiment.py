@@ -64,6 +64,13 @@ def experiment(
     weights: Annotated[
         Path | None, typer.Option("--weights", help="ImageNet weights of the trunk: a file, or the folder of several.")
     ] = None,
+    textures: Annotated[
+        Path | None,
+        typer.Option(
+            "--textures", help="Folder of the Describable Textures Dataset, for the texture networks.",
+            show_default="a projection that takes its place",
+        ),
+    ] = None,
     start: Annotated[
         Path | None, typer.Option("--start", help="Folder of weights that a '-pretrained' preset goes on from.")
     ] = None,
@@ -87,6 +94,7 @@ def experiment(
         "--share": share,
         "--loaders": loaders,
         "--weights": weights,
+        "--textures": textures,
         "--start": start,
     }.items():
         command += [name, str(value)] if value is not None else []

@@ -31,6 +31,7 @@ VALUES = {
     "share": "1/4",
     "loaders": 2,
     "weights": Path("WEIGHTS"),
+    "textures": Path("TEXTURES"),
     "start": Path("START"),
 }
 SWITCHES = ("shuffled", "quick", "resume", "report_only")

@@ -68,7 +68,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--match", help="only runs with this in their name")
     parser.add_argument("--share", metavar="K/N", help="every N-th run from the K-th: for N processes side by side")
     parser.add_argument("--loaders", type=int, help="processes that prepare batches of our network")
-    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--weights", type=Path, help="ImageNet weights of the trunks: a file, or the folder of several")
+    parser.add_argument("--textures", type=Path, help="folder of the Describable Textures Dataset, for type II")
     parser.add_argument("--start", type=Path, help="folder of the weights that a pretrained preset goes on from")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--resume", action="store_true")
@@ -97,7 +98,9 @@ def _run(given: argparse.Namespace, trainer: Trainer | None) -> int:
         if trainer is None:
             from training.experiments.trainer import trainer as of_networks  # noqa: PLC0415 - loads PyTorch
 
-            trainer = of_networks(weights=given.weights, start=given.start, loaders=given.loaders)
+            trainer = of_networks(
+                weights=given.weights, start=given.start, loaders=given.loaders, textures=given.textures
+            )
         runs = [
             run
             for run in wanted(chosen, [ours, base, *([scratch] if scratch else [])], trunks)

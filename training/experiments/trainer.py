@@ -13,6 +13,7 @@ from training.experiments.runs import Run
 from training.fit_network import machine, train
 from training.fit_network.loop import Report
 from training.fit_network.presets import GrainPreset, Preset, preset
+from training.fit_network.textures import find as find_textures
 from training.fit_network.train import Kept
 
 
@@ -32,14 +33,18 @@ def preset_of(name: str) -> Preset:
 
 def trainer(
     report: Callable[[Run], Report] | None = None, weights: Path | None = None, start: Path | None = None,
-    loaders: int | None = None,
+    loaders: int | None = None, textures: Path | None = None,
 ) -> Trainer:  # fmt: skip
     """A trainer that tells ``report`` of every run how far it is.
 
-    ``weights``: folder of the trunks' weight files; ``start``: folder of what pretrained presets go on from.
+    ``weights``: file or folder of the trunks' weights; ``textures``: folder of the Describable Textures, for type II;
+    ``start``: folder of what pretrained presets go on from.
     ``loaders``: processes that prepare batches; any number gives the same ones.
+    TextureError at once for a folder that does not fit.
     """
     machine.use_loaders(loaders)
+    if textures is not None:
+        find_textures(textures)
     kept: Kept = {}
 
     def made(run: Run, scans: Scans, split: Split, seed: int, keep: Path) -> Outcome:
@@ -53,6 +58,7 @@ def trainer(
             run.channels,
             retrieval=run.retrieval,
             weights=weights,
+            textures=textures,
             start=start / run.start if start and run.start else start,
             kept=None if run.timed else kept,
             # Planes of the whole data set lie beside it; a timed run makes everything itself.

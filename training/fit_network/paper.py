@@ -151,6 +151,13 @@ class Whole(nn.Module):
         if texture is not None:
             texture.requires_grad_(False)
 
+    def train(self, mode: bool = True) -> Whole:
+        """As every module; the texture network stays as it is, its normalisation too."""
+        super().train(mode)
+        if self.texture is not None:
+            self.texture.eval()
+        return self
+
     def forward(self, images: Tensor) -> Tensor:
         """Outputs of pictures (N, 3, rows, columns)."""
         features = self.backbone.features(images)

@@ -33,6 +33,7 @@ def train(
     *,
     retrieval: RetrievalName = "map",
     weights: Path | None = None,
+    textures: Path | None = None,
     start: Path | None = None,
     cache: Path | None = None,
     save: Path | None = None,
@@ -42,11 +43,12 @@ def train(
     """Train ``preset`` on ``split.train`` of ``scans`` and judge ``split.test`` (indices in the whole data set).
 
     ``channels``: a set of :data:`training.fit_network.channels.CHANNELS`; ``retrieval``: which of a scan's images;
-    ``weights``: file or folder of the trunk's (the paper's networks only); ``start``: folder of what a pretrained
-    preset goes on from; ``cache``: folder of planes and features, by default inside the data set; ``save``: file of the
+    ``weights``: file or folder of the trunk's (the paper's networks only); ``textures``: folder of the Describable
+    Textures (type II only), None for what takes their place; ``start``: folder of what a pretrained preset goes on
+    from; ``cache``: folder of planes and features, by default inside the data set; ``save``: file of the
     checkpoint that an interrupted training continues from; ``kept``: scores of weights that are taken as they came, for
     the next call: they are the same in every split.
-    ValueError for unknown names, or a split whose parts overlap.
+    ValueError for unknown names, a split whose parts overlap, and files that do not fit.
     """
     chosen = preset_of(preset) if isinstance(preset, str) else preset
     both = sorted(set(split.train) & set(split.test))
@@ -68,7 +70,7 @@ def train(
         scores = trained.platt.probability(grain.scores(trained.network, store, split.test, known))
         source = before.source if before else Weights(f"none: random, seed {seed}")
     else:
-        fit = paper.fit(chosen, store, split.train, planes, seed, weights, save, report)
+        fit = paper.fit(chosen, store, split.train, planes, seed, weights, save, report, textures)
         fitted = time.monotonic()
         scores = fit.scores(split.test)
         source = fit.weights
