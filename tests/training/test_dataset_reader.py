@@ -11,7 +11,7 @@ import pytest
 from tests.training import tiny_dataset
 from training import dataset
 from training.dataset.manifest import DatasetError
-from training.dataset.scan_file import ScanFileError, made, read, write
+from training.dataset.scan_file import RetrievalName, Scan, ScanFileError, made, read, write
 
 
 def test_a_scan_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -31,6 +31,31 @@ def test_a_scan_comes_back_as_it_was(tmp_path: Path) -> None:
     assert made(tmp_path / "one.h5", "another recipe") is None
     with pytest.raises(ScanFileError, match="sha256 differs"):
         read(tmp_path / "one.h5", sha256="0" * 64)
+
+
+def test_ratios_are_made_of_either_retrieval_with_their_sigma(tmp_path: Path) -> None:
+    scans = tiny_dataset.make(tmp_path)
+    kinds: tuple[RetrievalName, ...] = ("map", "paper")
+    scan = scans[0]
+    for which in kinds:
+        got, found = scan.retrieved(which), scan.ratios(which)
+        t, dark_field, o = (got.images[k].astype(np.float64) for k in (0, 2, 3))
+        st, sd, _ = (got.sigma[k].astype(np.float64) for k in (0, 2, 3))
+        a, sa = -np.log(t), st / t
+        np.testing.assert_allclose(found.attenuation[0], a, rtol=1e-4)
+        np.testing.assert_allclose(found.attenuation[1], sa, rtol=1e-4)
+        np.testing.assert_allclose(found.r_ab[0], a[0] / a[1], rtol=1e-4)
+        np.testing.assert_allclose(found.r_ab[1], a[0] / a[1] * np.hypot(sa[0] / a[0], sa[1] / a[1]), rtol=1e-3)
+        np.testing.assert_allclose(found.r_of[0], np.log(o[0]) / np.log(o[1]), rtol=1e-3)
+        np.testing.assert_allclose(found.dark_field_per_attenuation[0], dark_field / a, rtol=1e-3)
+        spread = np.hypot(sd / a, dark_field / a * sa / a)
+        np.testing.assert_allclose(found.dark_field_per_attenuation[1], spread, rtol=1e-3)
+        drowned = np.abs(dark_field[1]) < 2.9 * sd[1]
+        assert drowned.any()
+        assert np.isnan(found.r_df[0][drowned]).all(), "a denominator that may be zero gives no ratio"
+    without = Scan(scan.name, scan.images, scan.sigma, scan.flags, scan.mask, scan.truth)
+    with pytest.raises(ValueError, match="holds no retrieval 'paper'"):
+        without.ratios("paper")
 
 
 def test_splits_and_folds_test_every_scan_where_they_should(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import hdf5plugin
 import numpy as np
 import numpy.typing as npt
 
+from kernels.derived import Ratios, ratios
 from kernels.types import F32, U8, U16
 
 SCHEMA: Final = "darklane-scan/1"
@@ -74,6 +75,14 @@ class Scan:
         if self.paper is None:
             raise ValueError(f"scan {self.name} holds no retrieval 'paper'; data sets of the studies do")
         return self.paper
+
+    def ratios(self, which: RetrievalName = "map", threads: int = 1) -> Ratios:
+        """Attenuation and ratio images of both bins with 1-σ, made afresh by the lane's kernels; see :class:`Ratios`.
+
+        Flags are not looked at. ValueError as :meth:`retrieved`.
+        """
+        got = self.retrieved(which)
+        return ratios(got.images, got.sigma, threads=threads)
 
 
 def write(path: Path, scan: Scan, recipe: str) -> str:
