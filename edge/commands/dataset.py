@@ -47,7 +47,8 @@ def dataset(
     """Simulate scans: scenes, photon noise, retrieval, labels. Everything in the data set is simulated.
 
     study1: bags with one explosive or one benign sample; study2: laptops, phones and hair-dryers, half with hidden C4;
-    lane: bags as the demo's. About 0.25, 1 and 2.5 s a scan and core. The content depends on kind, seed and settings alone.
+    lane: bags as the demo's. About 0.25, 1 and 2.5 s a scan and core. The content depends on kind, seed and settings
+    alone.
     """
     options = {
         "--out": out, "--scans": scans, "--seed": seed, "--workers": workers or os.cpu_count() or 1,
