@@ -85,7 +85,7 @@ def _ratios(splits: int) -> list[Experiment]:
     four, one = (
         [replace(bar, label=_of_numbers(bar.label)) for bar in made.bars] for made in _bins(RATIOS, splits, "", "")
     )
-    for channels, more in (("all", ""), (ABSORPTION, ", attenuation and offset")):
+    for channels, more in (("all", ""), (WITHOUT, ", without"), (ABSORPTION, ", attenuation and offset")):
         for start, words in FEWER.items():
             four.append(Bar(f"{NUMBERS}{more}, {words}", over_splits(splits, RATIOS, channels, start=start)))
     note = (
@@ -113,7 +113,7 @@ def _of_numbers(label: str) -> str:
 
 def _sizes(ours: str, splits: int) -> Experiment:
     bars = []
-    for channels, more in (("all", ""), (ABSORPTION, ", attenuation and offset")):
+    for channels, more in (("all", ""), (WITHOUT, ", without"), (ABSORPTION, ", attenuation and offset")):
         bars.append(Bar(f"{OURS}{more}", over_splits(splits, ours, channels)))
         for start, words in (FEWER | SHORTER).items():
             bars.append(Bar(f"{OURS}{more}, {words}", over_splits(splits, ours, channels, start=start)))
