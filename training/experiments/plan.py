@@ -98,9 +98,9 @@ def _study1(ours: str, trunk: str, splits: int, scratch: str | None) -> list[Exp
         for name, layers, loss in product(TRUNKS, (1, 2, 3), LOSSES)
     ]
     fig3 += [Bar(f"{TRUNKS[name]}, texture", over_splits(splits, f"study1-{name}-texture")) for name in TRUNKS]
-    # What can be done for trunks whose ImageNet weights are not to be had: all of it learns, from random weights.
+    # A trunk without its ImageNet weights is worth nothing before it has learnt.
     fig3 += [
-        Bar(f"{TRUNKS[name]}, 1 FC, hinge, trunk trained too", paper(name, 1, "hinge", more="-tuned"))
+        Bar(f"{TRUNKS[name]}, 1 FC, hinge, trunk trained too", paper(name, 1, "hinge", more="-tuned-128"))
         for name in TRUNKS
     ]
     folds = [f"fold-{k}" for k in range(FOLDS)]

@@ -4,8 +4,9 @@
 
 Names: ``study1-<trunk>-fc<layers>-<loss>`` for type I, ``study1-<trunk>-texture`` for type II, ``study2-split-<trunk>``
 for the stacked network, ``study2-<trunk>`` for the standard ones; ``-augmented`` switches data augmentation on, and a
-final ``-tuned`` trains the trunk as well instead of only the layers behind it. ``study1``, ``study2`` and ``lane`` are
-our network, ``-quick`` its shortened trainings, ``-pasted`` with boxes of known materials laid into the scans.
+further ``-tuned`` trains the trunk as well instead of only the layers behind it (``-tuned-128``: on smaller pictures).
+``study1``, ``study2`` and ``lane`` are our network, ``-quick`` its shortened trainings, ``-pasted`` with boxes of known
+materials laid into the scans.
 """
 
 from __future__ import annotations
@@ -113,9 +114,12 @@ def _papers() -> list[PaperPreset]:
         made.append(PaperPreset(f"study2-{trunk}", "standard", trunk, 1, "softmax", TEST_2, crops=1, crop=1.0))
     made += [replace(preset, name=f"{preset.name}-augmented", augment=True) for preset in made]
     made += [replace(preset, name=f"{preset.name}-tuned", tuned=True) for preset in made]
+    made += [replace(preset, name=f"{preset.name}-{SMALL_PANEL}", panel=SMALL_PANEL) for preset in made if preset.tuned]
     return made
 
 
+#: Panels of this many pixels: a third of the usual work, for trunks that learn on a processor.
+SMALL_PANEL = 128
 #: The CPU runs the eight-bit graph when its area under the curve is at most this much below that of fp32.
 INT8_LOSS = 0.003
 #: End of the names of the presets that train on many simulated scans for others to go on from.
